@@ -1,0 +1,61 @@
+# `make demo` and `make test` need Python 3.11, pip and make, nothing else: the environment is made by the first of them.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+
+# The stamp's name holds a checksum of what the environment is made from, so that any change makes a new environment,
+# whatever the times of the files are.
+SOURCES := pyproject.toml constraints.txt tests/example_plugin/pyproject.toml
+STAMP := $(VENV)/installed-$(shell cat $(SOURCES) | cksum | cut -d ' ' -f 1)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+CONSTRAINED := --constraint constraints.txt
+
+.PHONY: help demo test test-all lint format bench env clean
+
+help:
+	@echo "make demo      the main job on real molecules"
+	@echo "make test      lint, types, and every test that is not slow"
+	@echo "make test-all  the same with the slow tests"
+	@echo "make lint      ruff and mypy"
+	@echo "make format    ruff writes the format"
+	@echo "make bench     the benchmarks, with figures"
+	@echo "make env       the environment alone, in $(VENV)"
+	@echo "make clean     removes the environment and caches"
+
+env: $(STAMP)
+
+# The build backend is installed first and used without isolation, so that its version is pinned too.
+$(STAMP): $(SOURCES)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ffbridge needs Python 3.11 or newer; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	rm -f $(VENV)/installed-*
+	$(PIP) install $(CONSTRAINED) hatchling editables
+	$(PIP) install $(CONSTRAINED) --no-build-isolation --editable ".[all,dev]"
+	$(PIP) install --no-build-isolation --no-deps --editable tests/example_plugin
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/ffbridge demo
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-all: lint
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(STAMP)
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

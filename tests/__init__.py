@@ -1,0 +1,1 @@
+"""The tests: `bridge/`, `backends/` and `spec/` mirror the packages."""

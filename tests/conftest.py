@@ -1,0 +1,37 @@
+"""What all tests share: the installed backends, and the skip of `gpu` tests where there is no device."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def cuda_fault() -> str | None:
+    """Why no CUDA device can be used, or None where one can; asks the driver, so that no framework is imported."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "no CUDA driver (libcuda.so.1) on this machine"
+    if status := driver.cuInit(0):
+        return f"the CUDA driver does not start (cuInit returned {status})"
+    count = ctypes.c_int(0)
+    if status := driver.cuDeviceGetCount(ctypes.byref(count)):
+        return f"the CUDA driver cannot count its devices (cuDeviceGetCount returned {status})"
+    return None if count.value else "the CUDA driver sees no device"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked and (fault := cuda_fault()):
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=fault))
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository's root."""
+    return ROOT
