@@ -1,0 +1,19 @@
+"""Graphs of graph libraries as plain named arrays, and back."""
+
+from __future__ import annotations
+
+from .crossing import Crossing
+from .libraries import GRAPH_LIBRARIES, GraphLibrary, read_graph, write_graph
+from .model import EdgeSet, EdgeType, Graph, NodeSet
+
+__all__ = [
+    "GRAPH_LIBRARIES",
+    "Crossing",
+    "EdgeSet",
+    "EdgeType",
+    "Graph",
+    "GraphLibrary",
+    "NodeSet",
+    "read_graph",
+    "write_graph",
+]

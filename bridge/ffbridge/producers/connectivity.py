@@ -1,0 +1,164 @@
+"""Bonded paths and pairs of molecules, enumerated from a list of bonds by array operations.
+
+Atoms of several molecules may be numbered consecutively; ``molecule_of_atom`` then says which atom belongs to which
+molecule. Every cost is linear in the size of the result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Neighbors",
+    "angles",
+    "cyclic_impropers",
+    "impropers",
+    "one_four_and_farther_pairs",
+    "pairs_within",
+    "proper_torsions",
+]
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbors:
+    """The bonded neighbors of every atom, in the order of the bonds.
+
+    Attributes:
+        offsets: ``(n_atoms + 1,) int64``: atom i has the neighbors ``atoms[offsets[i]:offsets[i + 1]]``.
+        atoms: ``(2 n_bonds,) int64``.
+    """
+
+    offsets: Indices
+    atoms: Indices
+
+    @classmethod
+    def from_bonds(cls, bonds: Indices, n_atoms: int) -> Neighbors:
+        """Return the neighbors that a list of bonds ``(n_bonds, 2)`` describes."""
+        # Both ends of a bond stand next to each other, so that a stable sort by atom keeps the order of the bonds.
+        ends = bonds.reshape(-1)
+        others = bonds[:, ::-1].reshape(-1)
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(ends, minlength=n_atoms))])
+        return cls(offsets=offsets, atoms=others[np.argsort(ends, kind="stable")])
+
+    @property
+    def degree(self) -> Indices:
+        """Number of neighbors of every atom, ``(n_atoms,)``."""
+        return self.offsets[1:] - self.offsets[:-1]
+
+    def extend(self, atoms: Indices) -> tuple[Indices, Indices]:
+        """Return every step from ``atoms[i]`` to a neighbor, as (i, neighbor), in order of i, then of the bonds."""
+        counts = self.degree[atoms]
+        rows = np.repeat(np.arange(len(atoms)), counts)
+        return rows, self.atoms[np.repeat(self.offsets[atoms], counts) + _ranges(counts)]
+
+
+def angles(neighbors: Neighbors) -> Indices:
+    """Return every path i-j-k of two bonds once, with i < k: ``(n_angles, 3)``, sorted."""
+    i = np.arange(len(neighbors.degree))
+    i, j = neighbors.extend(i)
+    row, k = neighbors.extend(j)
+    paths = np.stack([i[row], j[row], k], axis=1)
+    return _sorted_rows(paths[paths[:, 0] < paths[:, 2]])
+
+
+def proper_torsions(neighbors: Neighbors) -> Indices:
+    """Return every path i-j-k-l of three bonds over four atoms once, with i < l: ``(n_torsions, 4)``, sorted."""
+    j, k = neighbors.extend(np.arange(len(neighbors.degree)))
+    row, i = neighbors.extend(j)
+    j, k = j[row], k[row]
+    row, last = neighbors.extend(k)
+    paths = np.stack([i[row], j[row], k[row], last], axis=1)
+    i, j, k, last = paths.T
+    # i < l also excludes three-membered rings, where the path returns to i.
+    return _sorted_rows(paths[(i < last) & (i != k) & (last != j)])
+
+
+def impropers(neighbors: Neighbors) -> Indices:
+    """Return every ordering (first, center, third, fourth) of an atom that has three neighbors and those neighbors.
+
+    Six orderings per center, ``(6 n_centers, 4)``. They follow each other as a substructure search lists them: by the
+    first atom, then by its bonds (which lead to the center), then by the bonds of the center.
+    """
+    first, center = neighbors.extend(np.arange(len(neighbors.degree)))
+    trivalent = neighbors.degree[center] == 3
+    first, center = first[trivalent], center[trivalent]
+    row, third = neighbors.extend(center)
+    first, center = first[row], center[row]
+    row, fourth = neighbors.extend(center)
+    paths = np.stack([first[row], center[row], third[row], fourth], axis=1)
+    first, center, third, fourth = paths.T
+    distinct: Indices = paths[(first != third) & (first != fourth) & (third != fourth)]
+    return distinct
+
+
+def cyclic_impropers(neighbors: Neighbors) -> Indices:
+    """Return (center, neighbor, neighbor, neighbor) for the three cyclic orders of every center with three neighbors.
+
+    ``(3 n_centers, 4)``. The centers, and the direction around each, are those that :func:`impropers` lists first.
+    """
+    orderings = impropers(neighbors)
+    _, rows = np.unique(orderings[:, 1], return_index=True)
+    stars = orderings[np.sort(rows)]
+    rotations = np.array([[1, 0, 2, 3], [1, 2, 3, 0], [1, 3, 0, 2]])
+    rotated: Indices = stars[:, rotations]
+    return rotated.reshape(-1, 4)
+
+
+def pairs_within(molecule_of_atom: Indices) -> tuple[Indices, Indices]:
+    """Return all ordered pairs of atoms of one molecule, an atom with itself included, as (pairs, first).
+
+    Args:
+        molecule_of_atom: ``(n_atoms,)``, ascending.
+
+    Returns:
+        ``pairs (n_pairs, 2)``, sorted, and ``first (n_atoms,)``: pair (i, j) stands at ``first[i] + j``.
+    """
+    sizes = np.bincount(molecule_of_atom)
+    starts = np.cumsum(sizes) - sizes
+    partners = sizes[molecule_of_atom]
+    i = np.repeat(np.arange(len(molecule_of_atom)), partners)
+    j = np.repeat(starts[molecule_of_atom], partners) + _ranges(partners)
+    return np.stack([i, j], axis=1), np.cumsum(partners) - partners - starts[molecule_of_atom]
+
+
+def one_four_and_farther_pairs(neighbors: Neighbors, molecule_of_atom: Indices) -> tuple[Indices, Indices]:
+    """Return the ordered pairs of a molecule that are three bonds apart, and those farther apart or not linked.
+
+    The distance is that of the shortest path: the diagonal of a four-membered ring is two bonds long, and no 1-4 pair.
+
+    Args:
+        neighbors: the bonded neighbors.
+        molecule_of_atom: ``(n_atoms,)``, ascending.
+
+    Returns:
+        Two arrays ``(n_pairs, 2)``, sorted, both directions listed, without pairs of an atom with itself.
+    """
+    pairs, first = pairs_within(molecule_of_atom)
+    far = np.iinfo(np.int8).max
+    separation = np.full(len(pairs), far, dtype=np.int8)
+    # Paths of up to three bonds that may step back, so they hold every shortest one; shorter ones are written last.
+    starts = np.arange(len(molecule_of_atom))
+    walks = [(starts, starts)]
+    for _ in range(3):
+        start, end = walks[-1]
+        row, reached = neighbors.extend(end)
+        walks.append((start[row], reached))
+    for n_bonds in (3, 2, 1, 0):
+        start, end = walks[n_bonds]
+        separation[first[start] + end] = n_bonds
+    return pairs[separation == 3], pairs[separation == far]
+
+
+def _ranges(counts: Indices) -> Indices:
+    """Return 0 … counts[0]-1, 0 … counts[1]-1, and so on, one after another."""
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def _sorted_rows(rows: Indices) -> Indices:
+    order = np.lexsort(rows.T[::-1])
+    return rows[order]

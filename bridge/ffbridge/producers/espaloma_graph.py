@@ -1,0 +1,187 @@
+"""The graph that espaloma's models run on, built from molecules by array operations.
+
+Its nodes are atoms (``n1``) and interactions: bonds (``n2``), angles (``n3``), proper and improper torsions (``n4``,
+``n4_improper``), 1-4 pairs (``onefour``), pairs farther apart (``nonbonded``), and one node ``g`` per molecule. Its
+edges say which atoms and smaller interactions an interaction is made of. Bonds, angles and proper torsions are listed
+first all in one direction, then all in the other; pairs too stand in both directions.
+
+Source: Y. Wang et al., Chem. Sci. 13, 12016 (2022); espaloma, ``graphs/utils/read_heterogeneous_graph.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import GraphError, UnsupportedError
+from ..graph import EdgeSet, EdgeType, Graph, NodeSet, write_graph
+from .atom_features import atom_features
+from .connectivity import (
+    Neighbors,
+    angles,
+    cyclic_impropers,
+    impropers,
+    one_four_and_farther_pairs,
+    proper_torsions,
+)
+
+__all__ = ["espaloma_arrays", "espaloma_graph"]
+
+Indices = NDArray[np.int64]
+
+_IMPROPERS = {"espaloma": impropers, "smirnoff": cyclic_impropers}
+_PATHS = ("n1", "n2", "n3", "n4")
+_ARITY = {"n1": 1, "n2": 2, "n3": 3, "n4": 4, "n4_improper": 4, "nonbonded": 2, "onefour": 2}
+
+
+def espaloma_graph(
+    molecules: Any | Sequence[Any],
+    *,
+    impropers: Literal["espaloma", "smirnoff"] = "espaloma",
+    library: str = "dgl",
+    id_dtype: Literal["int32", "int64"] = "int64",
+    dtype: str = "float32",
+) -> Any:
+    """Return the graph that espaloma builds for a molecule, or for several molecules as one batch.
+
+    Args:
+        molecules: an OpenFF ``Molecule``, or a sequence of them, with all hydrogens as atoms.
+        impropers: ``espaloma``: six orderings per center, the center second; ``smirnoff``: three cyclic ones, the
+            center first.
+        library: the graph library wanted, as :func:`ffbridge.write_graph` knows them.
+        id_dtype: integer type of node ids in the graph's structure; the field ``idxs`` is int64 always.
+        dtype: floating-point type of the fields ``h0`` and ``sum_q``.
+
+    Returns:
+        For ``dgl``, a ``dgl.DGLGraph``. A batch equals ``dgl.batch`` of the single graphs: the field ``idxs`` counts
+        atoms within each molecule.
+
+    Raises:
+        UnsupportedError: an object is not an OpenFF molecule, or an atom has no place in espaloma's features.
+        MissingDependencyError: the graph library is not installed.
+    """
+    return write_graph(espaloma_arrays(molecules, impropers=impropers, id_dtype=id_dtype, dtype=dtype), library)
+
+
+def espaloma_arrays(
+    molecules: Any | Sequence[Any],
+    *,
+    impropers: Literal["espaloma", "smirnoff"] = "espaloma",
+    id_dtype: Literal["int32", "int64"] = "int64",
+    dtype: str = "float32",
+) -> Graph:
+    """Return the graph of :func:`espaloma_graph` as NumPy arrays; no graph library is needed.
+
+    Args:
+        molecules: an OpenFF ``Molecule``, or a sequence of them, with all hydrogens as atoms.
+        impropers: the orderings of improper torsions, ``espaloma`` or ``smirnoff``.
+        id_dtype: integer type of node ids in the graph's structure.
+        dtype: floating-point type of the fields ``h0`` and ``sum_q``.
+
+    Raises:
+        UnsupportedError: an object is not an OpenFF molecule, or an atom has no place in espaloma's features.
+    """
+    batch = list(molecules) if isinstance(molecules, Sequence) else [molecules]
+    if not batch:
+        raise GraphError("espaloma_graph: got no molecule, expected at least one")
+    if impropers not in _IMPROPERS:
+        raise UnsupportedError(f"espaloma_graph: impropers={impropers!r}, expected one of: {', '.join(_IMPROPERS)}")
+    sizes = np.array([_size(molecule) for molecule in batch])
+    starts = np.cumsum(sizes) - sizes
+    molecule_of_atom = np.repeat(np.arange(len(batch)), sizes)
+    bonds = np.concatenate([_bonds(molecule) + start for molecule, start in zip(batch, starts, strict=True)])
+    indices = _indices(bonds, molecule_of_atom, scheme=impropers)
+    features = [atom_features(molecule, dtype=dtype) for molecule in batch]
+    fields = {name: {"idxs": rows - starts[molecule_of_atom[rows[:, :1]]]} for name, rows in indices.items()}
+    fields["n1"]["h0"] = np.concatenate([found.rows for found in features])
+    fields["g"] = {"sum_q": np.array([[found.total_charge] for found in features], dtype=dtype)}
+    owners = {name: molecule_of_atom[rows[:, 0]] for name, rows in indices.items()} | {"g": np.arange(len(batch))}
+    nodes = {
+        name: NodeSet(count=len(owner), fields=fields[name], batch_sizes=np.bincount(owner, minlength=len(batch)))
+        for name, owner in owners.items()
+    }
+    edges = {}
+    for edge_type, (src, dst) in _relations(indices, molecule_of_atom).items():
+        per_graph = np.bincount(owners[edge_type[0]][src], minlength=len(batch))
+        edges[edge_type] = EdgeSet(src=src.astype(id_dtype), dst=dst.astype(id_dtype), fields={}, batch_sizes=per_graph)
+    return Graph(nodes=nodes, edges=edges)
+
+
+def _size(molecule: Any) -> int:
+    if not hasattr(type(molecule), "to_rdkit"):
+        raise UnsupportedError(
+            f"espaloma_graph: got {type(molecule).__module__}.{type(molecule).__qualname__}, expected an OpenFF "
+            "Molecule (openff.toolkit.Molecule.from_rdkit, from_smiles or from_file make one)"
+        )
+    return int(molecule.n_atoms)
+
+
+def _bonds(molecule: Any) -> Indices:
+    pairs = [(bond.atom1.molecule_atom_index, bond.atom2.molecule_atom_index) for bond in molecule.bonds]
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+
+
+def _indices(bonds: Indices, molecule_of_atom: Indices, *, scheme: str) -> dict[str, Indices]:
+    """Return the atoms of the nodes of every type, numbered over all molecules, ``(n_nodes, arity)``."""
+    neighbors = Neighbors.from_bonds(bonds, len(molecule_of_atom))
+
+    def both_directions(rows: Indices) -> Indices:
+        doubled = np.concatenate([rows, rows[:, ::-1]])
+        # Molecule by molecule, as batches are; within a molecule the order stays.
+        return doubled[np.argsort(molecule_of_atom[doubled[:, 0]], kind="stable")]
+
+    one_four, farther = one_four_and_farther_pairs(neighbors, molecule_of_atom)
+    return {
+        "n1": np.arange(len(molecule_of_atom))[:, None],
+        "n2": both_directions(bonds),
+        "n3": both_directions(angles(neighbors)),
+        "n4": both_directions(proper_torsions(neighbors)),
+        "n4_improper": _IMPROPERS[scheme](neighbors),
+        "nonbonded": farther,
+        "onefour": one_four,
+    }
+
+
+def _relations(indices: dict[str, Indices], molecule_of_atom: Indices) -> dict[EdgeType, tuple[Indices, Indices]]:
+    """Return source and destination ids of every edge type; each relation but that of neighbors has its reverse."""
+    n_atoms = len(molecule_of_atom)
+    edges: dict[EdgeType, tuple[Indices, Indices]] = {
+        ("n1", "n1_neighbors_n1", "n1"): (indices["n2"][:, 0], indices["n2"][:, 1])
+    }
+
+    def link(small: str, big: str, position: int, parts: Indices) -> None:
+        wholes = np.arange(len(parts))
+        edges[small, f"{small}_as_{position}_in_{big}", big] = (parts, wholes)
+        edges[big, f"{big}_has_{position}_{small}", small] = (wholes, parts)
+
+    for small in _PATHS[:-1]:
+        lookup = _Lookup(indices[small], n_atoms)
+        for big in _PATHS[_PATHS.index(small) + 1 :]:
+            for position in range(_ARITY[big] - _ARITY[small] + 1):
+                parts = indices[big][:, position : position + _ARITY[small]]
+                link(small, big, position, lookup.nodes_of(parts))
+    for big in ("n4_improper", "nonbonded", "onefour"):
+        for position in range(_ARITY[big]):
+            link("n1", big, position, indices[big][:, position])
+    for name, rows in indices.items():
+        molecules = molecule_of_atom[rows[:, 0]]
+        edges[name, f"{name}_in_g", "g"] = (np.arange(len(rows)), molecules)
+        edges["g", f"g_has_{name}", name] = (molecules, np.arange(len(rows)))
+    return edges
+
+
+class _Lookup:
+    """From the atoms of a node to its id, by one number per node: the atoms as digits to the base n_atoms."""
+
+    def __init__(self, rows: Indices, n_atoms: int) -> None:
+        self.weights = n_atoms ** np.arange(rows.shape[1])
+        keys = rows @ self.weights
+        self.order = np.argsort(keys)
+        self.keys = keys[self.order]
+
+    def nodes_of(self, rows: Indices) -> Indices:
+        """Return the ids of the nodes that have these atoms, ``(n_rows,)``."""
+        return self.order[np.searchsorted(self.keys, rows @ self.weights)]
