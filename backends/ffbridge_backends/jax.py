@@ -1,0 +1,153 @@
+"""JAX: immutable arrays on the CPU and on CUDA devices."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, NoReturn
+
+from ffbridge.backend import Array, Backend, Capabilities
+from ffbridge.dtypes import FLOAT8, STANDARD, WIDE
+from ffbridge.errors import ExchangeError
+from ffbridge.layout import Layout, contiguous_strides
+from ffbridge.memory import ALIGNMENT
+
+__all__ = ["JaxBackend", "backend"]
+
+
+class JaxBackend(Backend):
+    """JAX arrays. 64-bit dtypes are held only while x64 is on, globally or in a local scope."""
+
+    name = "jax"
+    package = "jax"
+    install = 'pip install "ffbridge[jax]"'
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Compact memory, aligned to 64 bytes; the dtypes depend on jax_enable_x64."""
+        return self._with_x64 if self.framework.config.jax_enable_x64 else self._without_x64
+
+    @cached_property
+    def _with_x64(self) -> Capabilities:
+        return self._capable(STANDARD)
+
+    @cached_property
+    def _without_x64(self) -> Capabilities:
+        return self._capable(STANDARD - WIDE)
+
+    def _capable(self, standard: frozenset[str]) -> Capabilities:
+        extra = {name for name in FLOAT8 | {"bfloat16"} if hasattr(self.framework.numpy, name)}
+        narrow = {"int64": "int32", "uint64": "uint32", "float64": "float32", "complex128": "complex64"}
+        return Capabilities(
+            dtypes=standard | extra,
+            refused=MappingProxyType({name: _X64.format(narrow[name]) for name in WIDE - standard}),
+            devices=frozenset(device.partition(":")[0] for device in self.devices()),
+            strides="compact",
+            alignment=ALIGNMENT,
+            immutable=True,
+            versioned=False,
+            view_copies=True,
+        )
+
+    @cached_property
+    def namespace(self) -> Any:
+        """jax.numpy, which follows the array API standard itself."""
+        return importlib.import_module("jax.numpy")
+
+    @cached_property
+    def array_types(self) -> tuple[type, ...]:
+        """jax.Array, tracers included."""
+        return (self.framework.Array,)
+
+    @cached_property
+    def _names(self) -> dict[Any, str]:
+        return {}
+
+    def devices(self) -> tuple[str, ...]:
+        """Every local device, by platform."""
+        found = ["cpu"]
+        found += [self._device_name(device) for device in self.framework.local_devices()]
+        return tuple(dict.fromkeys(found))
+
+    def _device_name(self, device: Any) -> str:
+        # The several CPU devices of one process share its memory.
+        if device.platform == "cpu":
+            return "cpu"
+        platform = {"gpu": "cuda"}.get(device.platform, device.platform)
+        return f"{platform}:{device.local_hardware_id}"
+
+    def check(self, array: Array) -> None:
+        """Refuses tracers, keys, deleted arrays, and arrays that are spread over devices."""
+        if isinstance(array, self._tracer):
+            fault = "it is being traced (jit, grad, vmap), so it has no values yet"
+            self._refuse(array, fault, "call this outside, or use a potential with host='jax', which works inside")
+        if self.framework.dtypes.issubdtype(array.dtype, self.framework.dtypes.extended):
+            self._refuse(array, f"it holds {array.dtype}, not numbers", "jax.random.key_data(keys)")
+        if array.is_deleted():
+            self._refuse(array, "its memory was donated or deleted", "use the array that replaced it")
+        if len(array.sharding.device_set) != 1:
+            remedy = "gather it first, as with jax.device_put(x, jax.devices()[0])"
+            self._refuse(array, f"it is spread over {len(array.sharding.device_set)} devices", remedy)
+
+    @cached_property
+    def _tracer(self) -> type:
+        tracer: type = self.framework.core.Tracer
+        return tracer
+
+    def _refuse(self, array: Array, fault: str, remedy: str) -> NoReturn:
+        raise ExchangeError(f"a JAX array of shape {array.shape} cannot leave JAX: {fault}. What to do: {remedy}")
+
+    def dtype(self, array: Array) -> str:
+        """The dtype's name."""
+        dtype = array.dtype
+        return self._names.get(dtype) or self._names.setdefault(dtype, str(dtype))
+
+    def device(self, array: Array) -> str:
+        """Where it is: ``cpu``, or which CUDA device."""
+        (device,) = array.sharding.device_set
+        return self._device_name(device)
+
+    def layout(self, array: Array) -> Layout:
+        """XLA's order of axes, as strides in bytes."""
+        size = array.dtype.itemsize
+        order = array.format.layout.major_to_minor
+        packed = contiguous_strides(tuple(array.shape[axis] for axis in order), size)
+        strides = dict(zip(order, packed, strict=True))
+        return Layout(array.shape, tuple(strides[axis] for axis in range(array.ndim)), size, self.address(array), False)
+
+    def address(self, array: Array) -> int:
+        """The address of the first element."""
+        return int(array.unsafe_buffer_pointer())
+
+    def copy(self, array: Array, *, dtype: str | None = None, device: str | None = None) -> Array:
+        """A copy of its own; traces and gradients go through it."""
+        moved = array if device is None else self.framework.device_put(array, self._device(device))
+        return self.namespace.array(moved, dtype=dtype, copy=True)
+
+    def _device(self, name: str) -> Any:
+        platform, _, index = name.partition(":")
+        return self.framework.local_devices(backend=platform)[int(index or 0)]
+
+    def view(self, array: Array, dtype: str) -> Array:
+        """The same bits as another dtype, in new memory."""
+        return array.view(dtype)
+
+    def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
+        """By ``jax.ops.segment_sum``."""
+        return self.framework.ops.segment_sum(values, segments, n_segments)
+
+    def about(self, thing: object) -> str | None:
+        """Tells what JAX's sparse formats are."""
+        sparse = "jax.experimental.sparse"
+        if type(thing).__module__.startswith(sparse):
+            return f"{sparse}.{type(thing).__qualname__} is sparse and has no dense buffer: x.todense() has"
+        return None
+
+
+_X64 = (
+    "jax_enable_x64 is off, and JAX would cut it silently: turn it on (jax.config.update('jax_enable_x64', True), or "
+    'the scope jax.enable_x64(True)), or ask for the cast, with dtype="{}"'
+)
+
+backend = JaxBackend()

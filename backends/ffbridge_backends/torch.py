@@ -1,0 +1,191 @@
+"""PyTorch: tensors on the CPU and on CUDA devices."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cached_property
+from typing import Any, NoReturn
+
+from ffbridge.backend import Array, Backend, Capabilities
+from ffbridge.dtypes import FLOAT8, STANDARD
+from ffbridge.errors import ExchangeError
+from ffbridge.layout import Layout
+
+__all__ = ["TorchBackend", "backend"]
+
+
+class _OnItsDevice:
+    """Exports a tensor of a CUDA device that is not the current one: PyTorch refuses to export from any other."""
+
+    def __init__(self, torch: Any, tensor: Array) -> None:
+        self._torch = torch
+        self._tensor = tensor
+
+    def __dlpack__(self, **options: Any) -> Any:
+        with self._torch.cuda.device(self._tensor.device):
+            return self._tensor.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self._tensor.__dlpack_device__()
+
+
+class TorchBackend(Backend):
+    """PyTorch tensors. Subclasses cross as plain tensors."""
+
+    name = "torch"
+    package = "torch"
+    install = 'pip install "ffbridge[torch]"'
+
+    @cached_property
+    def capabilities(self) -> Capabilities:
+        """Strides of zero or more; tensors can always be written, read-only memory included."""
+        return Capabilities(
+            dtypes=frozenset(self._names.values()),
+            devices=frozenset({"cpu", "cuda"}) if self._has_cuda else frozenset({"cpu"}),
+            strides="non_negative",
+        )
+
+    @cached_property
+    def _names(self) -> dict[Any, str]:
+        known = STANDARD | FLOAT8 | {"bfloat16"}
+        return {getattr(self.framework, name): name for name in known if hasattr(self.framework, name)}
+
+    @cached_property
+    def _devices(self) -> dict[Any, str]:
+        return {self.framework.device(name): name for name in self.devices()}
+
+    @cached_property
+    def _has_cuda(self) -> bool:
+        return bool(self.framework.cuda.is_available())
+
+    @cached_property
+    def _is_wrapped(self) -> Any:
+        return self.framework._C._functorch.is_functorch_wrapped_tensor
+
+    @cached_property
+    def _forward_ad(self) -> Any:
+        return importlib.import_module("torch.autograd.forward_ad")
+
+    @cached_property
+    def namespace(self) -> Any:
+        """array_api_compat.torch."""
+        return importlib.import_module("array_api_compat.torch")
+
+    @cached_property
+    def array_types(self) -> tuple[type, ...]:
+        """torch.Tensor."""
+        return (self.framework.Tensor,)
+
+    def devices(self) -> tuple[str, ...]:
+        """The CPU and every CUDA device."""
+        return ("cpu", *(f"cuda:{index}" for index in range(self.framework.cuda.device_count())))
+
+    def check(self, array: Array) -> None:
+        """Refuses tensors that carry a gradient, are traced, or have no dense buffer."""
+        if (
+            array.requires_grad
+            or array.layout is not self.framework.strided
+            or array.is_nested
+            or array.dtype not in self._names
+            or self._is_wrapped(array)
+            or self._forward_ad._current_level >= 0
+            or (array.data_ptr() == 0 and array.numel() > 0)
+        ):
+            self._explain(array)
+
+    def _explain(self, array: Array) -> None:
+        torch = self.framework
+        if self._is_wrapped(array):
+            self._refuse(array, "it is being traced (torch.func: grad, vmap, jvp)", _TRACED)
+        if isinstance(array, importlib.import_module("torch._subclasses.fake_tensor").FakeTensor):
+            self._refuse(array, "it is being traced (a FakeTensor has no values)", _TRACED)
+        if array.is_nested:
+            self._refuse(array, "it is nested", "torch.nested.to_padded_tensor(t, 0.0)")
+        if array.layout is not torch.strided:
+            self._refuse(array, f"it has no dense buffer (layout {array.layout})", "t.to_dense()")
+        if array.is_quantized:
+            self._refuse(array, f"it is quantized ({array.dtype})", "t.dequantize()")
+        if array.device.type == "meta":
+            self._refuse(array, "it is on the meta device and has no values", "make it on a real device")
+        if array.requires_grad:
+            self._refuse(
+                array,
+                "it requires grad, and a gradient cannot follow it into another framework",
+                "t.detach() if it need not, or a potential with host='torch' (a lambda module) if it must",
+            )
+        if self._forward_ad._current_level >= 0 and self._forward_ad.unpack_dual(array).tangent is not None:
+            self._refuse(array, "it carries a forward-mode tangent", "torch.autograd.forward_ad.unpack_dual(t).primal")
+        if array.dtype not in self._names:
+            self._refuse(array, f"no other framework has {array.dtype}", "cast it first, as with t.to(torch.float32)")
+        if array.data_ptr() == 0 and array.numel() > 0:
+            kind = f"{type(array).__module__}.{type(array).__qualname__}"
+            self._refuse(array, f"{kind} has no buffer of its own", "make a plain tensor of it, as with torch.clone(t)")
+
+    def _refuse(self, array: Array, fault: str, remedy: str) -> NoReturn:
+        raise ExchangeError(
+            f"a torch tensor of shape {tuple(array.shape)} cannot leave torch: {fault}. What to do: {remedy}"
+        )
+
+    def dtype(self, array: Array) -> str:
+        """The dtype's name."""
+        return self._names.get(array.dtype) or str(array.dtype).removeprefix("torch.")
+
+    def device(self, array: Array) -> str:
+        """Where it is: ``cpu``, or which CUDA device."""
+        return self._devices.get(array.device) or str(array.device)
+
+    def layout(self, array: Array) -> Layout:
+        """As torch tells it, in bytes."""
+        size = array.element_size()
+        deferred = "conjugate bit" if array.is_conj() else "negative bit" if array.is_neg() else None
+        if deferred is None and self._has_cuda and array.is_pinned():
+            deferred = "page in locked memory"
+        strides = tuple(stride * size for stride in array.stride())
+        return Layout(tuple(array.shape), strides, size, array.data_ptr(), True, deferred)
+
+    def is_plain(self, array: Array) -> bool:
+        """Contiguous, aligned, and no bit to resolve."""
+        return (
+            array.is_contiguous()
+            and not array.is_neg()
+            and not array.is_conj()
+            and not array.data_ptr() % min(array.element_size(), 8)
+            and not (self._has_cuda and array.is_pinned())
+        )
+
+    def address(self, array: Array) -> int:
+        """The address of the first element."""
+        return int(array.data_ptr())
+
+    def copy(self, array: Array, *, dtype: str | None = None, device: str | None = None) -> Array:
+        """A contiguous copy with the conjugate and negative bits resolved; gradients go through it."""
+        torch = self.framework
+        wanted = array.dtype if dtype is None else getattr(torch, dtype)
+        resolved = array.resolve_conj().resolve_neg() if array.layout is torch.strided else array
+        if wanted == resolved.dtype and device is None and resolved is not array and resolved.is_contiguous():
+            return resolved
+        options = {"memory_format": torch.contiguous_format} if array.layout is torch.strided else {}
+        return resolved.to(device=device or array.device, dtype=wanted, copy=True, **options)
+
+    def export(self, array: Array, *, versioned: bool) -> Any:
+        """The tensor; wrapped if its CUDA device is not the current one."""
+        if array.is_cuda and array.device.index != self.framework.cuda.current_device():
+            return _OnItsDevice(self.framework, array)
+        return array
+
+    def view(self, array: Array, dtype: str) -> Array:
+        """The same bits as another dtype."""
+        return array.view(getattr(self.framework, dtype))
+
+    def detach(self, array: Array) -> Array:
+        """The tensor without its graph."""
+        return array.detach()
+
+    def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
+        """By ``index_add``."""
+        return values.new_zeros((n_segments, *values.shape[1:])).index_add(0, segments, values)
+
+
+_TRACED = "call this outside, or use a potential with host='torch', which works inside vmap and autograd"
+
+backend = TorchBackend()

@@ -1,0 +1,172 @@
+"""The interface of an array backend: what a plug-in implements so that its arrays can be exchanged with all others.
+
+A backend for another framework is a class of about 50 lines, found through the entry-point group ``ffbridge.backends``
+(or given to ``register_backend``); ``tests/example_plugin`` is one. It says what its framework can take
+(`Capabilities`) and what one of its arrays is like (`check`, `dtype`, `device`, `layout`); everything else, the
+decision whether to alias, copy or refuse included, is done by :mod:`ffbridge.exchange`, the same for every pair.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+from ffbridge.errors import UnsupportedError
+from ffbridge.layout import Layout, Strides, obstacle
+from ffbridge.plugin import Plugin
+
+__all__ = ["HOST", "Array", "Backend", "Capabilities"]
+
+Array: TypeAlias = Any
+"""An array of any framework."""
+
+HOST = "numpy"
+"""The backend through which arrays reach host memory from frameworks that have none; the one that is always there."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Capabilities:
+    """What a framework can hold and import, as data.
+
+    Attributes:
+        dtypes: names of the dtypes that it holds: ``bool``, ``int8`` … ``uint64``, ``float16``, ``bfloat16``,
+            ``float32``, ``float64``, ``complex64``, ``complex128``, ``float8_e4m3fn`` and its kin.
+        refused: dtypes that it does not hold now, with the reason and the remedy, where those are worth telling.
+        carried: the dtypes among `dtypes` that it cannot move by DLPack itself. They cross as unsigned integers of the
+            same size, through `Backend.view`.
+        devices: kinds of devices: ``cpu``, ``cuda``.
+        strides: the strides that it imports without a copy.
+        alignment: the bytes to which memory must be aligned for an import without a copy.
+        immutable: its arrays are never written, so it may alias memory that must not be.
+        keeps_read_only: an import of read-only memory gives a read-only array.
+        versioned: its ``from_dlpack`` asks for DLPack 1, which can tell that memory is read-only.
+        view_copies: `Backend.view` copies.
+    """
+
+    dtypes: frozenset[str]
+    refused: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    carried: frozenset[str] = frozenset()
+    devices: frozenset[str] = frozenset({"cpu"})
+    strides: Strides = "any"
+    alignment: int = 1
+    immutable: bool = False
+    keeps_read_only: bool = False
+    versioned: bool = True
+    view_copies: bool = False
+
+
+class Backend(Plugin):
+    """An array framework.
+
+    Subclasses set `name`, `package` and `install` and implement what is abstract here. They import their framework in
+    `framework` alone (see :class:`Plugin`); a method that is given an array may rely on the framework being loaded.
+    """
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What the framework can take now. It may depend on settings: JAX holds 64-bit numbers only with x64 on."""
+
+    @property
+    @abstractmethod
+    def namespace(self) -> Any:
+        """The framework's functions by the array API standard (array_api_compat), ``from_dlpack`` included."""
+
+    @property
+    @abstractmethod
+    def array_types(self) -> tuple[type, ...]:
+        """The types whose instances are this backend's arrays."""
+
+    @abstractmethod
+    def check(self, array: Array) -> None:
+        """Raises ExchangeError, with the remedy, if the array has no dense buffer, or would lose what it carries.
+
+        Examples: sparse or nested arrays, arrays that are being traced, arrays that carry a gradient.
+        """
+
+    @abstractmethod
+    def dtype(self, array: Array) -> str:
+        """The name of the dtype, as in `Capabilities.dtypes`; another name if it has one that nobody else knows."""
+
+    @abstractmethod
+    def layout(self, array: Array) -> Layout:
+        """How the array lies in memory."""
+
+    @abstractmethod
+    def copy(self, array: Array, *, dtype: str | None = None, device: str | None = None) -> Array:
+        """A C-contiguous copy in memory of its own, cast and moved as asked; 64-byte aligned where the framework can.
+
+        Also of arrays that `check` refuses, where the framework itself can: a gradient or a trace goes on through it.
+        """
+
+    def device(self, array: Array) -> str:
+        """Where the array is: ``cpu``, ``cuda:0`` and so on."""
+        return "cpu"
+
+    def is_plain(self, array: Array) -> bool:
+        """Whether the array is C-contiguous, naturally aligned and writable, with nothing deferred."""
+        layout = self.layout(array)
+        return layout.writable and obstacle(layout, strides="contiguous", alignment=1) is None
+
+    def address(self, array: Array) -> int:
+        """The address of the first element."""
+        return self.layout(array).address
+
+    def export(self, array: Array, *, versioned: bool) -> Any:
+        """The object that a consumer's ``from_dlpack`` is given.
+
+        Args:
+            array: an array that passed `check`.
+            versioned: the consumer asks for DLPack 1. If it does not, it cannot be told that memory is read-only, and
+                will get such an array only where it must not write: export it as if it were writable.
+        """
+        return array
+
+    def view(self, array: Array, dtype: str) -> Array:
+        """The same bits as another dtype of the same size. Needed where `Capabilities.carried` is not empty."""
+        raise UnsupportedError(f"backend {self.name!r} cannot reinterpret an array as {dtype}")
+
+    def to_host(self, array: Array) -> Array:
+        """The array as a NumPy array, copied. Needed where ``cpu`` is not among `Capabilities.devices`."""
+        raise UnsupportedError(f"backend {self.name!r} does not copy to host memory")
+
+    def from_host(self, array: Array, device: str) -> Array:
+        """A NumPy array as an array on `device`, copied. Needed where ``cpu`` is not among `Capabilities.devices`."""
+        raise UnsupportedError(f"backend {self.name!r} does not copy from host memory")
+
+    def detach(self, array: Array) -> Array:
+        """The same values without the gradient that the array carries. Needed where arrays carry one themselves."""
+        return array
+
+    def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
+        """Sums of rows: row s of the result is the sum of all ``values[i]`` with ``segments[i] == s``. Needed for energies.
+
+        Args:
+            values: ``(n, ...)`` floating point.
+            segments: ``(n,) int32`` in ``[0, n_segments)``, in any order.
+            n_segments: rows of the result, ``(n_segments, ...)``.
+        """
+        raise UnsupportedError(f"backend {self.name!r} does not implement segment_sum, which energies need")
+
+    def about(self, thing: object) -> str | None:
+        """What to tell about something of this framework that is not among `array_types`: what it is and the remedy."""
+        return None
+
+    def abilities(self) -> tuple[str, ...]:
+        """The dtypes, and how the framework aliases memory."""
+        can = self.capabilities
+        taken = {
+            "any": "any strides",
+            "non_negative": "non-negative strides",
+            "compact": "transposed or contiguous memory",
+            "contiguous": "contiguous memory",
+        }[can.strides]
+        aligned = f" aligned to {can.alignment} bytes" if can.alignment > 1 else ""
+        return (
+            f"dtypes: {', '.join(sorted(can.dtypes))}",
+            f"aliases {taken}{aligned}",
+            "arrays are immutable" if can.immutable else "arrays can be written",
+        )
