@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from ffbridge.backend import Array, Backend, Capabilities
 from ffbridge.dtypes import FLOAT8, STANDARD, WIDE
 from ffbridge.errors import ExchangeError
-from ffbridge.layout import Layout, contiguous_strides
+from ffbridge.layout import Layout, Strides, contiguous_strides
 from ffbridge.memory import ALIGNMENT
 
 __all__ = ["JaxBackend", "backend"]
@@ -82,7 +82,9 @@ class JaxBackend(Backend):
         if isinstance(array, self._tracer):
             fault = "it is being traced (jit, grad, vmap), so it has no values yet"
             self._refuse(array, fault, "call this outside, or use a potential with host='jax', which works inside")
-        if self.framework.dtypes.issubdtype(array.dtype, self.framework.dtypes.extended):
+        if array.dtype not in self._names and self.framework.dtypes.issubdtype(
+            array.dtype, self.framework.dtypes.extended
+        ):
             self._refuse(array, f"it holds {array.dtype}, not numbers", "jax.random.key_data(keys)")
         if array.is_deleted():
             self._refuse(array, "its memory was donated or deleted", "use the array that replaced it")
@@ -105,6 +107,8 @@ class JaxBackend(Backend):
 
     def device(self, array: Array) -> str:
         """Where it is: ``cpu``, or which CUDA device."""
+        if isinstance(array, self._tracer):
+            return "unknown while traced"
         (device,) = array.sharding.device_set
         return self._device_name(device)
 
@@ -115,6 +119,10 @@ class JaxBackend(Backend):
         packed = contiguous_strides(tuple(array.shape[axis] for axis in order), size)
         strides = dict(zip(order, packed, strict=True))
         return Layout(array.shape, tuple(strides[axis] for axis in range(array.ndim)), size, self.address(array), False)
+
+    def suits(self, array: Array, strides: Strides) -> bool:
+        """XLA's memory is compact, and in C order unless XLA or an import chose another."""
+        return strides != "contiguous" or array.format.layout.major_to_minor == tuple(range(array.ndim))
 
     def address(self, array: Array) -> int:
         """The address of the first element."""

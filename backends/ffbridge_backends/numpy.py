@@ -11,7 +11,7 @@ from typing import Any
 from ffbridge.backend import Array, Backend, Capabilities
 from ffbridge.dtypes import FLOAT8, STANDARD
 from ffbridge.errors import ExchangeError
-from ffbridge.layout import Layout
+from ffbridge.layout import Layout, Strides
 from ffbridge.memory import aligned_copy
 
 __all__ = ["NumpyBackend", "backend"]
@@ -99,7 +99,7 @@ class NumpyBackend(Backend):
         address = array.__array_interface__["data"][0]
         return Layout(array.shape, array.strides, array.itemsize, address, array.flags.writeable)
 
-    def is_plain(self, array: Array) -> bool:
+    def suits(self, array: Array, strides: Strides) -> bool:
         """NumPy's own flag: C-contiguous, aligned and writable."""
         return bool(array.flags.carray)
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from ffbridge.backend import Array, Backend, Capabilities
 from ffbridge.dtypes import FLOAT8, STANDARD
 from ffbridge.errors import ExchangeError
-from ffbridge.layout import Layout
+from ffbridge.layout import Layout, Strides
 
 __all__ = ["TorchBackend", "backend"]
 
@@ -82,6 +82,8 @@ class TorchBackend(Backend):
 
     def check(self, array: Array) -> None:
         """Refuses tensors that carry a gradient, are traced, or have no dense buffer."""
+        if self.framework.compiler.is_compiling():
+            self._refuse(array, "it is being traced (torch.compile)", _TRACED)
         if (
             array.requires_grad
             or array.layout is not self.framework.strided
@@ -89,7 +91,7 @@ class TorchBackend(Backend):
             or array.dtype not in self._names
             or self._is_wrapped(array)
             or self._forward_ad._current_level >= 0
-            or (array.data_ptr() == 0 and array.numel() > 0)
+            or (self.address(array) == 0 and array.numel() > 0)
         ):
             self._explain(array)
 
@@ -117,7 +119,7 @@ class TorchBackend(Backend):
             self._refuse(array, "it carries a forward-mode tangent", "torch.autograd.forward_ad.unpack_dual(t).primal")
         if array.dtype not in self._names:
             self._refuse(array, f"no other framework has {array.dtype}", "cast it first, as with t.to(torch.float32)")
-        if array.data_ptr() == 0 and array.numel() > 0:
+        if self.address(array) == 0 and array.numel() > 0:
             kind = f"{type(array).__module__}.{type(array).__qualname__}"
             self._refuse(array, f"{kind} has no buffer of its own", "make a plain tensor of it, as with torch.clone(t)")
 
@@ -139,14 +141,14 @@ class TorchBackend(Backend):
         size = array.element_size()
         deferred = "conjugate bit" if array.is_conj() else "negative bit" if array.is_neg() else None
         if deferred is None and self._has_cuda and array.is_pinned():
-            deferred = "page in locked memory"
+            deferred = "page lock on its memory"
         strides = tuple(stride * size for stride in array.stride())
         return Layout(tuple(array.shape), strides, size, array.data_ptr(), True, deferred)
 
-    def is_plain(self, array: Array) -> bool:
-        """Contiguous, aligned, and no bit to resolve."""
+    def suits(self, array: Array, strides: Strides) -> bool:
+        """No strides to look at, aligned, and no bit to resolve."""
         return (
-            array.is_contiguous()
+            (strides in _ALL_OF_TORCH or array.is_contiguous())
             and not array.is_neg()
             and not array.is_conj()
             and not array.data_ptr() % min(array.element_size(), 8)
@@ -154,8 +156,11 @@ class TorchBackend(Backend):
         )
 
     def address(self, array: Array) -> int:
-        """The address of the first element."""
-        return int(array.data_ptr())
+        """The address of the first element; zero where there is none."""
+        try:
+            return int(array.data_ptr())
+        except RuntimeError:  # a tensor subclass without storage
+            return 0
 
     def copy(self, array: Array, *, dtype: str | None = None, device: str | None = None) -> Array:
         """A contiguous copy with the conjugate and negative bits resolved; gradients go through it."""
@@ -186,6 +191,7 @@ class TorchBackend(Backend):
         return values.new_zeros((n_segments, *values.shape[1:])).index_add(0, segments, values)
 
 
+_ALL_OF_TORCH = ("any", "non_negative")
 _TRACED = "call this outside, or use a potential with host='torch', which works inside vmap and autograd"
 
 backend = TorchBackend()

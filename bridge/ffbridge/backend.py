@@ -106,10 +106,13 @@ class Backend(Plugin):
         """Where the array is: ``cpu``, ``cuda:0`` and so on."""
         return "cpu"
 
-    def is_plain(self, array: Array) -> bool:
-        """Whether the array is C-contiguous, naturally aligned and writable, with nothing deferred."""
+    def suits(self, array: Array, strides: Strides) -> bool:
+        """Whether a consumer that imports `strides` may take the array as it lies, and write to it.
+
+        Only for speed: no is never wrong, and makes `layout` be looked at.
+        """
         layout = self.layout(array)
-        return layout.writable and obstacle(layout, strides="contiguous", alignment=1) is None
+        return layout.writable and obstacle(layout, strides=strides, alignment=1) is None
 
     def address(self, array: Array) -> int:
         """The address of the first element."""
@@ -142,7 +145,7 @@ class Backend(Plugin):
         return array
 
     def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
-        """Sums of rows: row s of the result is the sum of all ``values[i]`` with ``segments[i] == s``. Needed for energies.
+        """Sums of rows: row s of the result sums all ``values[i]`` with ``segments[i] == s``. Needed for energies.
 
         Args:
             values: ``(n, ...)`` floating point.

@@ -1,0 +1,3 @@
+"""Engines: one module for each way of evaluating a bundle."""
+
+__all__: list[str] = []

@@ -1,0 +1,55 @@
+"""ffbridge: force-field parameters, graphs and gradients across frameworks.
+
+Arrays cross by DLPack (`to`), DGL graphs as named arrays (`read_graph`), force-field parameters as bundles of the
+standard in ``spec/bundle.md`` (`from_interchange`, `load`), and any engine evaluates a bundle (`potential`).
+Importing this package imports no framework.
+"""
+
+from ffbridge.backend import Backend, Capabilities
+from ffbridge.bundle import Bundle, Model
+from ffbridge.engine import ArrayEngine, Engine, Evaluation
+from ffbridge.exchange import Transfer, to, transfer
+from ffbridge.graph import Graph, read_graph, write_graph
+from ffbridge.mapping import Identity, Linear, Mapping, Select
+from ffbridge.registry import (
+    BackendInfo,
+    backends,
+    engines,
+    register_backend,
+    register_engine,
+)
+from ffbridge.table import ParameterKey, Table
+from ffbridge.term import Constraints, Exceptions, Term, VirtualSites
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArrayEngine",
+    "Backend",
+    "BackendInfo",
+    "Bundle",
+    "Capabilities",
+    "Constraints",
+    "Engine",
+    "Evaluation",
+    "Exceptions",
+    "Graph",
+    "Identity",
+    "Linear",
+    "Mapping",
+    "Model",
+    "ParameterKey",
+    "Select",
+    "Table",
+    "Term",
+    "Transfer",
+    "VirtualSites",
+    "backends",
+    "engines",
+    "read_graph",
+    "register_backend",
+    "register_engine",
+    "to",
+    "transfer",
+    "write_graph",
+]

@@ -1,0 +1,337 @@
+"""Bundles: everything that defines the potential energy of one or many systems, in arrays of any framework.
+
+A bundle is a *document* (names, units, keys, settings, provenance: plain JSON) and *arrays* under path-like names
+(``terms/bonds/indices``). :meth:`Bundle.document`, :meth:`Bundle.arrays` and :meth:`Bundle.from_parts` convert between
+that form, which files and other tools use, and the typed one. The standard is ``spec/bundle.md``.
+
+Producers name terms, and the table of each, ``bonds``, ``angles``, ``proper_torsions``, ``improper_torsions``,
+``vdw`` and ``electrostatics``; any other name is as good to a reader, who goes by the form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingABC
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from ffbridge.backend import Array
+from ffbridge.errors import BundleError, UnknownNameError
+from ffbridge.mapping import MAPPINGS
+from ffbridge.registry import backend_of
+from ffbridge.table import ParameterKey, Table
+from ffbridge.term import Constraints, Exceptions, Term, VirtualSites
+
+__all__ = ["FORMAT", "VERSION", "Bundle", "Model"]
+
+T = TypeVar("T")
+
+FORMAT = "ffbridge-bundle"
+VERSION = "1.0"
+
+_GROUPS = {"exceptions": Exceptions, "constraints": Constraints, "virtual_sites": VirtualSites}
+_TOPOLOGY = ("system_offsets", "atomic_numbers", "masses", "bonds", "box")
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A machine-learned model that made tables of a bundle.
+
+    Attributes:
+        version: the model's version, as its authors number it.
+        framework: what it runs in, such as ``torch``.
+        sha256: digest over its named weights; empty if unknown.
+        weights: the weights themselves by name, if the bundle carries them.
+    """
+
+    version: str
+    framework: str
+    sha256: str = ""
+    weights: MappingABC[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """One or many systems with their interactions and force-field parameters. Immutable: updates return a new bundle.
+
+    Attributes:
+        system_offsets: ``(n_systems + 1,) int32``: system s has the atoms ``system_offsets[s]:system_offsets[s + 1]``.
+        atomic_numbers: ``(n_atoms,) int32``, 0 for a particle that is no atom.
+        terms: interactions by name.
+        tables: force-field parameters by name.
+        exceptions: pairs whose nonbonded interaction is scaled or left out.
+        masses: ``(n_atoms,)`` [Da].
+        bonds: ``(n_bonds, 2) int32``, the covalent bonds (topology, not a term).
+        box: ``(n_systems, 3, 3)`` [nm], box vectors as rows.
+        constraints: distances that the source holds fixed.
+        virtual_sites: particles placed by their parents.
+        system_names: one name for each system, such as its mapped SMILES.
+        models: machine-learned models that made tables, by name.
+        provenance: how the bundle came to be: producer, versions, force fields, conversions (any JSON).
+    """
+
+    system_offsets: Array
+    atomic_numbers: Array
+    terms: MappingABC[str, Term]
+    tables: MappingABC[str, Table]
+    exceptions: Exceptions | None = None
+    masses: Array | None = None
+    bonds: Array | None = None
+    box: Array | None = None
+    constraints: Constraints | None = None
+    virtual_sites: VirtualSites | None = None
+    system_names: tuple[str, ...] | None = None
+    models: MappingABC[str, Model] = field(default_factory=dict)
+    provenance: MappingABC[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("terms", "tables", "models", "provenance"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    @property
+    def n_systems(self) -> int:
+        """Number of systems."""
+        return int(self.system_offsets.shape[0]) - 1
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms of all systems together, particles without an element included."""
+        return int(self.atomic_numbers.shape[0])
+
+    @cached_property
+    def content_hash(self) -> str:
+        """The sha256 of the bundle's content, equal for equal content in any framework (spec, "Content hash")."""
+        from ffbridge.hashing import content_hash
+
+        return content_hash(self)
+
+    def table(self, name: str) -> Table:
+        """Return a table by name.
+
+        Raises:
+            UnknownNameError: the bundle has no such table.
+        """
+        return _lookup("table", self.tables, name)
+
+    def term(self, name: str) -> Term:
+        """Return a term by name.
+
+        Raises:
+            UnknownNameError: the bundle has no such term.
+        """
+        return _lookup("term", self.terms, name)
+
+    def parameters(self, term: str, table: Array | None = None) -> Array:
+        """Return the parameters of every interaction of a term, p = M θ, ``(n_terms, n_columns)`` in the table's units.
+
+        Args:
+            term: the term's name.
+            table: values to use instead of the bundle's own, ``(n_params, n_columns)``; derivatives flow through them.
+        """
+        found = self.term(term)
+        return found.mapping.apply(self.table(found.table).values if table is None else table)
+
+    def pullback(self, term: str, cotangent: Array) -> Array:
+        """Return dL/dθ = Mᵀ dL/dp, ``(n_params, n_columns)``, for a loss L.
+
+        Args:
+            term: the term's name.
+            cotangent: dL/dp, ``(n_terms, n_columns)``.
+        """
+        found = self.term(term)
+        return found.mapping.pullback(cotangent, len(self.table(found.table)))
+
+    def replace_table(self, name: str, values: Array) -> Bundle:
+        """Return a bundle with other values in one table; keys, units and mapping stay.
+
+        Args:
+            name: the table's name.
+            values: ``(n_params, n_columns)`` in the table's units.
+
+        Raises:
+            BundleError: the shape differs from the table's.
+        """
+        table = self.table(name)
+        if tuple(values.shape) != tuple(table.values.shape):
+            raise BundleError(
+                f"tables/{name}/values: got shape {tuple(values.shape)}, expected {tuple(table.values.shape)} "
+                f"(rows are the table's parameters, columns are {', '.join(table.columns)})"
+            )
+        return replace(self, tables={**self.tables, name: replace(table, values=values)})
+
+    def to(self, backend: str, *, device: Any = None, dtype: str | None = None) -> Bundle:
+        """Return the bundle with its arrays in another framework, aliased where layout and alignment allow it.
+
+        The arrays of a bundle are read-only by contract: writing into them changes every alias.
+
+        Args:
+            backend: name of the backend, such as ``jax``.
+            device: where the arrays go; where they are if None.
+            dtype: floating-point type to cast to, such as ``float32``; integers stay as they are.
+
+        Raises:
+            ExchangeError: an array cannot cross as asked, such as float64 into JAX while x64 is off.
+        """
+        from ffbridge.exchange import share
+
+        def move(array: Array) -> Array:
+            wanted = dtype if is_floating(array) else None
+            return share(array, backend, device=device, dtype=wanted).array
+
+        return Bundle.from_parts(self.document(), {path: move(array) for path, array in self.arrays().items()})
+
+    def snapshot(self) -> Bundle:
+        """Return the bundle's present values as NumPy arrays, without gradients: what is validated, hashed and saved.
+
+        Raises:
+            ExchangeError: an array has no values, because it is being traced.
+        """
+        from ffbridge.exchange import share
+
+        arrays = {path: share(backend_of(array).detach(array), "numpy").array for path, array in self.arrays().items()}
+        return Bundle.from_parts(self.document(), arrays)
+
+    def document(self) -> dict[str, Any]:
+        """Return everything but the arrays, as plain JSON values."""
+        document: dict[str, Any] = {
+            "format": FORMAT,
+            "version": VERSION,
+            "tables": {name: _table_document(table) for name, table in self.tables.items()},
+            "terms": {name: _term_document(term) for name, term in self.terms.items()},
+        }
+        if self.system_names is not None:
+            document["system_names"] = list(self.system_names)
+        if self.models:
+            document["models"] = {
+                name: {"version": model.version, "framework": model.framework, "sha256": model.sha256}
+                for name, model in self.models.items()
+            }
+        if self.provenance:
+            document["provenance"] = dict(self.provenance)
+        return document
+
+    def arrays(self) -> dict[str, Array]:
+        """Return every array of the bundle under its path."""
+        arrays = {name: getattr(self, name) for name in _TOPOLOGY if getattr(self, name) is not None}
+        for name in _GROUPS:
+            group = getattr(self, name)
+            if group is not None:
+                arrays |= {f"{name}/{part.name}": getattr(group, part.name) for part in fields(group)}
+        for name, table in self.tables.items():
+            arrays[f"tables/{name}/values"] = table.values
+        for name, term in self.terms.items():
+            arrays[f"terms/{name}/indices"] = term.indices
+            arrays |= {f"terms/{name}/mapping/{key}": value for key, value in term.mapping.arrays().items()}
+        for name, model in self.models.items():
+            arrays |= {f"models/{name}/{key}": value for key, value in model.weights.items()}
+        return arrays
+
+    @classmethod
+    def from_parts(cls, document: MappingABC[str, Any], arrays: MappingABC[str, Array]) -> Bundle:
+        """Return the bundle that a document and its arrays describe.
+
+        Args:
+            document: as :meth:`document` returns it, valid by the standard's schema.
+            arrays: as :meth:`arrays` returns them.
+
+        Raises:
+            BundleError: an array is missing or has no place in the document.
+        """
+        left = dict(arrays)
+
+        def take(path: str) -> Array:
+            try:
+                return left.pop(path)
+            except KeyError:
+                raise BundleError(f"{path}: the document needs this array, and it is missing") from None
+
+        def take_group(name: str) -> Any:
+            if not any(path.startswith(f"{name}/") for path in left):
+                return None
+            group = _GROUPS[name]
+            return group(**{part.name: take(f"{name}/{part.name}") for part in fields(group)})
+
+        def take_mapping(path: str, kind: str) -> Any:
+            mapping = MAPPINGS[kind]
+            return mapping(**{part.name: take(f"{path}/{part.name}") for part in fields(mapping)})
+
+        tables = {
+            name: Table(
+                values=take(f"tables/{name}/values"),
+                columns=tuple(entry["columns"]),
+                units=tuple(entry["units"]),
+                keys=tuple(ParameterKey(**key) for key in entry["keys"]) if "keys" in entry else None,
+                model=entry.get("model"),
+            )
+            for name, entry in document["tables"].items()
+        }
+        terms = {
+            name: Term(
+                form=entry["form"],
+                indices=take(f"terms/{name}/indices"),
+                table=entry["table"],
+                mapping=take_mapping(f"terms/{name}/mapping", entry["mapping"]),
+                settings=dict(entry.get("settings", {})),
+            )
+            for name, entry in document["terms"].items()
+        }
+        models = {
+            name: Model(**entry, weights=_pop_prefix(left, f"models/{name}/"))
+            for name, entry in document.get("models", {}).items()
+        }
+        topology = {name: take(name) for name in _TOPOLOGY if name in left or name in _TOPOLOGY[:2]}
+        groups = {name: take_group(name) for name in _GROUPS}
+        if left:
+            raise BundleError(f"{sorted(left)[0]}: the document does not mention this array")
+        names = document.get("system_names")
+        return cls(
+            **topology,
+            **groups,
+            terms=terms,
+            tables=tables,
+            models=models,
+            system_names=None if names is None else tuple(names),
+            provenance=document.get("provenance", {}),
+        )
+
+    def __repr__(self) -> str:
+        """Return one line: sizes of the bundle and of its terms."""
+        terms = ", ".join(f"{name}: {len(term)} {term.form}" for name, term in self.terms.items())
+        return f"Bundle({self.n_systems} systems, {self.n_atoms} atoms; {terms})"
+
+
+def is_floating(array: Array) -> bool:
+    """Return whether an array of any framework is of a real floating-point type."""
+    return bool(backend_of(array).namespace.isdtype(array.dtype, "real floating"))
+
+
+def _lookup(what: str, named: MappingABC[str, T], name: str) -> T:
+    try:
+        return named[name]
+    except KeyError:
+        raise UnknownNameError(f"the bundle has no {what} {name!r}; it has: {', '.join(sorted(named))}") from None
+
+
+def _pop_prefix(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
+    return {path[len(prefix) :]: arrays.pop(path) for path in sorted(arrays) if path.startswith(prefix)}
+
+
+def _table_document(table: Table) -> dict[str, Any]:
+    entry: dict[str, Any] = {"columns": list(table.columns), "units": list(table.units)}
+    if table.keys is not None:
+        entry["keys"] = [_key_document(key) for key in table.keys]
+    if table.model is not None:
+        entry["model"] = table.model
+    return entry
+
+
+def _key_document(key: ParameterKey) -> dict[str, Any]:
+    return {name: value for name, value in asdict(key).items() if value not in ("", None)}
+
+
+def _term_document(term: Term) -> dict[str, Any]:
+    entry: dict[str, Any] = {"form": term.form, "table": term.table, "mapping": term.mapping.kind}
+    if term.settings:
+        entry["settings"] = dict(term.settings)
+    return entry

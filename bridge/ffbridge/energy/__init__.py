@@ -1,0 +1,17 @@
+"""Energies of the standard's forms, each formula once, over the array-API namespace of any backend.
+
+=====================  ===============================================================================================
+module                 holds
+=====================  ===============================================================================================
+:mod:`.geometry`       internal coordinates of atoms, and the pullback of their derivatives to the atoms
+:mod:`.bonded`         forms that are functions of one internal coordinate, with their derivatives
+:mod:`.nonbonded`      forms of atom pairs, mixing rules, with their derivatives
+:mod:`.pairs`          which pairs of atoms interact
+:mod:`.plan`           what a bundle becomes before it is evaluated: index arrays and a hashable structure
+:mod:`.total`          the energy of every term, and its analytic derivatives to positions and tables
+=====================  ===============================================================================================
+
+Inside, positions are ``(n_atoms, 3, n_conformers)``: conformers are the last, contiguous axis.
+"""
+
+__all__: list[str] = []

@@ -1,0 +1,88 @@
+"""Bonded forms: functions of one internal coordinate and of parameters, each with its derivatives to both.
+
+A form takes the coordinate ``q`` ``(n, n_conformers)`` and one ``(n, 1)`` array for each column of its table, and
+works for any coordinate values. A new form is one entry of :data:`BONDED` and its declaration in the standard's
+``forms-1.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ffbridge.backend import Array
+
+__all__ = ["BONDED", "HIGHEST_PERIODICITY", "BondedForm", "harmonic", "periodic_torsion"]
+
+
+@dataclass(frozen=True)
+class BondedForm:
+    """The formula of a bonded form.
+
+    Attributes:
+        energy: ``(xp, q, *parameters) -> U`` [kJ/mol].
+        derivatives: ``(xp, q, *parameters) -> (dU/dq, (dU/dp, …))``, one dU/dp for each column. For a dihedral, whose
+            ``q`` is (cos φ, sin φ), dU/dq is dU/dφ.
+    """
+
+    energy: Callable[..., Array]
+    derivatives: Callable[..., tuple[Array, tuple[Array, ...]]]
+
+
+def harmonic(xp: Any, q: Array, k: Array, rest: Array) -> Array:
+    """Return U = k/2 (q - rest)² (OpenMM User Guide, "HarmonicBondForce", "HarmonicAngleForce")."""
+    return 0.5 * k * (q - rest) ** 2
+
+
+def _harmonic_derivatives(xp: Any, q: Array, k: Array, rest: Array) -> tuple[Array, tuple[Array, ...]]:
+    stretch = q - rest
+    return k * stretch, (0.5 * stretch**2, -k * stretch)
+
+
+def periodic_torsion(xp: Any, q: tuple[Array, Array], k: Array, phase: Array, periodicity: Array) -> Array:
+    """Return U = k (1 + cos(nφ - phase)), n the periodicity (OpenMM User Guide, "PeriodicTorsionForce")."""
+    cos_n, sin_n = _multiple_angle(xp, q, periodicity)
+    return k * (1.0 + cos_n * xp.cos(phase) + sin_n * xp.sin(phase))
+
+
+def _periodic_torsion_derivatives(
+    xp: Any, q: tuple[Array, Array], k: Array, phase: Array, periodicity: Array
+) -> tuple[Array, tuple[Array, ...]]:
+    cos_n, sin_n = _multiple_angle(xp, q, periodicity)
+    cosine = cos_n * xp.cos(phase) + sin_n * xp.sin(phase)
+    sine = sin_n * xp.cos(phase) - cos_n * xp.sin(phase)
+    return -periodicity * k * sine, (1.0 + cosine, k * sine, xp.zeros_like(cosine))
+
+
+_PERIODICITY_BITS = 4
+HIGHEST_PERIODICITY = 2**_PERIODICITY_BITS - 1
+"""The highest periodicity that the array engines evaluate; a potential of a bundle with a higher one is refused."""
+
+
+def _multiple_angle(xp: Any, q: tuple[Array, Array], n: Array) -> tuple[Array, Array]:
+    """Return (cos nφ, sin nφ) from (cos φ, sin φ): the n-th power of the complex number, by repeated squaring.
+
+    NaN where n is not a whole number from 0 to :data:`HIGHEST_PERIODICITY`: values that come in through a traced
+    table cannot be checked beforehand.
+    """
+    known = (n == xp.floor(n)) & (n >= 0) & (n <= HIGHEST_PERIODICITY)
+    real, imaginary = xp.where(known, 1.0, xp.nan) + 0 * q[0], 0 * q[1]
+    a, b = q
+    for bit in range(_PERIODICITY_BITS):
+        if bit:
+            a, b = a * a - b * b, 2 * a * b
+        set_ = xp.floor(n / 2**bit) % 2 == 1
+        real, imaginary = (
+            xp.where(set_, real * a - imaginary * b, real),
+            xp.where(set_, real * b + imaginary * a, imaginary),
+        )
+    return real, imaginary
+
+
+BONDED = {
+    "harmonic_bond": BondedForm(harmonic, _harmonic_derivatives),
+    "harmonic_angle": BondedForm(harmonic, _harmonic_derivatives),
+    "periodic_torsion": BondedForm(periodic_torsion, _periodic_torsion_derivatives),
+}
+"""The bonded forms by their name in the standard."""

@@ -1,0 +1,181 @@
+"""The energy of every term of a bundle, and its analytic derivatives with respect to positions and tables.
+
+:func:`energies` is what automatic differentiation runs through; :func:`derivatives` is for frameworks that have none.
+Both use the same coordinates and forms. Positions are ``(n_atoms, 3, n_conformers)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ffbridge.backend import Array, Backend
+from ffbridge.energy.bonded import BONDED
+from ffbridge.energy.geometry import COORDINATES
+from ffbridge.energy.nonbonded import NONBONDED, PairForm
+from ffbridge.energy.plan import Structure, TermStructure
+from ffbridge.forms import form
+from ffbridge.mapping import MAPPINGS, Linear
+from ffbridge.mapping import Mapping as ParameterMapping
+
+__all__ = ["derivatives", "energies"]
+
+Arrays = Mapping[str, Array]
+
+
+def energies(backend: Backend, structure: Structure, arrays: Arrays, x: Array, tables: Arrays) -> dict[str, Array]:
+    """Return the energy of every term.
+
+    Args:
+        backend: the framework of all arrays.
+        structure: what :func:`ffbridge.energy.plan.plan` returned.
+        arrays: the plan's arrays in the backend's framework.
+        x: positions ``(n_atoms, 3, n_conformers)`` [nm].
+        tables: ``(n_params, n_columns)`` by name.
+
+    Returns:
+        By term, ``(n_systems, n_conformers)`` [kJ/mol].
+    """
+    xp = backend.namespace
+    result = {}
+    distances: dict[str, Array] = {}
+    for term in structure.terms:
+        parameters = _mapping(term, arrays).apply(tables[term.table])
+        if term.pairs:
+            if term.pairs not in distances:
+                distances[term.pairs] = _coordinate(xp, term, arrays, x)[0]
+            pair_form = NONBONDED[term.form]
+            variables = pair_form.variables(xp, *_columns(xp, term, parameters))
+            pair_parameters = pair_form.mix(xp, dict(term.settings), *_by_pair(xp, term, arrays, variables))
+            each = _pair_energy(xp, pair_form, distances[term.pairs], pair_parameters, _kept(term, arrays))
+        else:
+            q, _ = _coordinate(xp, term, arrays, x)
+            each = BONDED[term.form].energy(xp, q, *_columns(xp, term, parameters))
+        result[term.name] = _by_system(backend, structure, term, arrays, each)
+    return result
+
+
+def derivatives(
+    backend: Backend, structure: Structure, arrays: Arrays, x: Array, tables: Arrays
+) -> tuple[dict[str, Array], Array, dict[str, Array]]:
+    """Return the energies by term, dU/dx and dU/d tables, by analytic formulas.
+
+    Arguments and energies are those of :func:`energies`. dU/dx is ``(n_atoms, 3, n_conformers)`` [kJ/mol/nm]; dU/d
+    table, ``(n_params, n_columns)`` by name, is summed over systems and conformers.
+    """
+    xp = backend.namespace
+    result = {}
+    du_dx = xp.zeros_like(x)
+    du_dtables = {name: xp.zeros_like(table) for name, table in tables.items()}
+    for term in structure.terms:
+        mapping = _mapping(term, arrays)
+        parameters = mapping.apply(tables[term.table])
+        q, state = _coordinate(xp, term, arrays, x)
+        differentiate = _pair_derivatives if term.pairs else _bonded_derivatives
+        each, du_dq, du_dp = differentiate(backend, term, arrays, q, parameters)
+        result[term.name] = _by_system(backend, structure, term, arrays, each)
+        corners = COORDINATES[form(term.form).coordinate].pullback(xp, state, du_dq)
+        flat = xp.reshape(xp.stack(corners, axis=1), (-1, *x.shape[1:]))
+        du_dx = du_dx + backend.segment_sum(flat, _atoms(term, arrays), x.shape[0])
+        du_dtable = mapping.pullback(xp.stack(du_dp, axis=1), tables[term.table].shape[0])
+        du_dtables[term.table] = du_dtables[term.table] + du_dtable
+    return result, du_dx, du_dtables
+
+
+def _bonded_derivatives(
+    backend: Backend, term: TermStructure, arrays: Arrays, q: Array, parameters: Array
+) -> tuple[Array, Array, list[Array]]:
+    """Return U ``(n, n_conformers)``, dU/dq likewise, and dU/dp ``(n,)`` for each column, summed over conformers."""
+    xp, bonded = backend.namespace, BONDED[term.form]
+    columns = _columns(xp, term, parameters)
+    each = bonded.energy(xp, q, *columns)
+    du_dq, du_dp = bonded.derivatives(xp, q, *columns)
+    return each, du_dq, [xp.sum(du, axis=1) for du in du_dp]
+
+
+def _pair_derivatives(
+    backend: Backend, term: TermStructure, arrays: Arrays, r: Array, parameters: Array
+) -> tuple[Array, Array, list[Array]]:
+    """Return U ``(n_pairs, n_conformers)``, dU/dr likewise, and dU/dp ``(n_rows,)`` for each column."""
+    xp, pair_form = backend.namespace, NONBONDED[term.form]
+    settings, kept, columns = dict(term.settings), _kept(term, arrays), _columns(xp, term, parameters)
+    variables = pair_form.variables(xp, *columns)
+    first, second = _by_pair(xp, term, arrays, variables)
+    mixed = pair_form.mix(xp, settings, first, second)
+    each = _pair_energy(xp, pair_form, r, mixed, kept)
+    apart = r > 0
+    du_dr, du_dmixed = pair_form.derivatives(xp, xp.where(apart, r, 1.0), *mixed)
+    du_dr = xp.where(apart, du_dr * kept, 0.0)
+    by_pair = tuple(xp.sum(xp.where(apart, du * kept, 0.0), axis=1, keepdims=True) for du in du_dmixed)
+    ends = (
+        pair_form.mix_pullback(xp, settings, first, second, by_pair),
+        pair_form.mix_pullback(xp, settings, second, first, by_pair),
+    )
+    rows, n_rows = arrays[f"{term.pairs}/rows"], parameters.shape[0]
+    du_dvariables = tuple(
+        backend.segment_sum(xp.reshape(xp.stack(both, axis=1), (-1, 1)), rows, n_rows)
+        for both in zip(*ends, strict=True)
+    )
+    du_dp = pair_form.variables_pullback(xp, columns, du_dvariables)
+    return each, du_dr, [du[:, 0] for du in du_dp]
+
+
+def _pair_energy(xp: Any, pair_form: PairForm, r: Array, parameters: Sequence[Array], kept: Array) -> Array:
+    """Return the kept fraction of each U; +inf where interacting atoms coincide, with all derivatives 0 there."""
+    apart = r > 0
+    each = kept * pair_form.energy(xp, xp.where(apart, r, 1.0), *parameters)
+    return xp.where(apart | (kept == 0), each, xp.inf)
+
+
+def _mapping(term: TermStructure, arrays: Arrays) -> ParameterMapping:
+    prefix = f"{term.name}/mapping/"
+    parts = {path.removeprefix(prefix): array for path, array in arrays.items() if path.startswith(prefix)}
+    return MAPPINGS[term.mapping](**parts)
+
+
+def _columns(xp: Any, term: TermStructure, parameters: Array) -> tuple[Array, ...]:
+    """Return the columns ``(n, 1)`` each, ready to meet ``(n, n_conformers)``.
+
+    A weighted sum of equal whole numbers is whole up to rounding, so the integer columns of a linear mapping are
+    rounded.
+    """
+    columns = [parameters[:, number : number + 1] for number in range(parameters.shape[1])]
+    if term.mapping == Linear.kind:
+        declared = form(term.form).columns
+        columns = [
+            xp.round(column) if declaration.integer else column
+            for column, declaration in zip(columns, declared, strict=True)
+        ]
+    return tuple(columns)
+
+
+def _atoms(term: TermStructure, arrays: Arrays) -> Array:
+    return arrays[f"{term.pairs or term.name}/atoms"]
+
+
+def _coordinate(xp: Any, term: TermStructure, arrays: Arrays, x: Array) -> tuple[Any, Any]:
+    """Return the coordinate of each interaction and the state that its pullback needs, by one gather."""
+    declared = form(term.form)
+    arity = 2 if term.pairs else declared.arity
+    gathered = xp.take(x, _atoms(term, arrays), axis=0)
+    corners = xp.unstack(xp.reshape(gathered, (-1, arity, *x.shape[1:])), axis=1)
+    return COORDINATES[declared.coordinate].forward(xp, corners)
+
+
+def _by_pair(
+    xp: Any, term: TermStructure, arrays: Arrays, variables: Sequence[Array]
+) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """Return the variables of the first and of the second atom of each pair, ``(n_pairs, 1)`` each."""
+    gathered = [xp.reshape(xp.take(variable, arrays[f"{term.pairs}/rows"], axis=0), (-1, 2)) for variable in variables]
+    return tuple(both[:, :1] for both in gathered), tuple(both[:, 1:] for both in gathered)
+
+
+def _kept(term: TermStructure, arrays: Arrays) -> Array:
+    return arrays[f"{term.pairs}/{form(term.form).exceptions}"]
+
+
+def _by_system(backend: Backend, structure: Structure, term: TermStructure, arrays: Arrays, each: Array) -> Array:
+    """Return the sum over the interactions of each system, ``(n_systems, n_conformers)``."""
+    if structure.n_systems == 1:
+        return backend.namespace.sum(each, axis=0, keepdims=True)
+    return backend.segment_sum(each, arrays[f"{term.pairs or term.name}/systems"], structure.n_systems)

@@ -1,0 +1,97 @@
+"""The standard's functional forms, as the registry of the specification declares them (``forms-1.json``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any, Literal
+
+from ffbridge.errors import UnknownNameError
+from ffbridge_spec import load_forms
+
+__all__ = ["Column", "Form", "form", "forms"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a form's tables.
+
+    Attributes:
+        name: the column's name, such as ``k``.
+        unit: its unit, such as ``kJ/mol/nm^2``; ``1`` if it has none.
+        integer: whether the values must be whole numbers. Such a column is not differentiable: derivatives with
+            respect to it are zero by definition.
+        minimum: the least value allowed, if there is one.
+    """
+
+    name: str
+    unit: str
+    integer: bool = False
+    minimum: float | None = None
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the standard says about one functional form; its formula is evaluated by :mod:`ffbridge.energy`.
+
+    Attributes:
+        name: the form's name in the standard.
+        kind: ``bonded`` (a row of indices is one interaction) or ``nonbonded`` (a row is one atom; pairs are derived).
+        arity: atoms per row of a term's indices.
+        coordinate: the internal coordinate that the formula uses: ``distance``, ``angle`` or ``dihedral``.
+        energy: the formula, for people; normative text and prefactors stand in ``spec/bundle.md``.
+        columns: the columns of its tables, in order.
+        methods: the nonbonded methods it may be evaluated with.
+        mixing: whether its parameters are combined by a mixing rule.
+        exceptions: which fraction of the bundle's exceptions scales it: ``kept_charge`` or ``kept_lj``.
+        settings: the settings that it needs beside its method's own.
+    """
+
+    name: str
+    kind: Literal["bonded", "nonbonded"]
+    arity: int
+    coordinate: str
+    energy: str
+    columns: tuple[Column, ...]
+    methods: tuple[str, ...] = ()
+    mixing: bool = False
+    exceptions: str | None = None
+    settings: tuple[str, ...] = ()
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names of the columns, in order."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Units of the columns, in order."""
+        return tuple(column.unit for column in self.columns)
+
+
+@cache
+def forms() -> MappingProxyType[str, Form]:
+    """Return every form of the standard by name."""
+    declared: dict[str, dict[str, Any]] = load_forms()["forms"]
+    return MappingProxyType({name: _read(name, dict(entry)) for name, entry in declared.items()})
+
+
+def form(name: str) -> Form:
+    """Return the form of that name.
+
+    Raises:
+        UnknownNameError: the standard has no such form.
+    """
+    try:
+        return forms()[name]
+    except KeyError:
+        raise UnknownNameError(
+            f"unknown form {name!r}; the standard (version {load_forms()['version']}) has: {', '.join(sorted(forms()))}"
+        ) from None
+
+
+def _read(name: str, entry: dict[str, Any]) -> Form:
+    columns = tuple(Column(**column) for column in entry.pop("columns"))
+    listed = {part: tuple(entry.pop(part, ())) for part in ("methods", "settings")}
+    return Form(name=name, columns=columns, **listed, **entry)

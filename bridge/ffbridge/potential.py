@@ -1,0 +1,121 @@
+"""Potentials: the energy of a bundle as one function U(x, tables) of positions and force-field parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ffbridge.backend import Array
+from ffbridge.bundle import Bundle
+from ffbridge.engine import Engine, Evaluation
+from ffbridge.errors import BundleError, ExchangeError, UnknownNameError
+from ffbridge.exchange import share
+from ffbridge.registry import backend_of, get_backend, get_engine
+from ffbridge.validate import validate
+
+__all__ = ["Potential", "potential"]
+
+Tables = Mapping[str, Array]
+
+
+class Potential:
+    """The potential energy of a bundle, evaluated by one engine.
+
+    Positions ``x`` are ``(..., n_atoms, 3)`` [nm]: leading axes are conformers. ``tables`` replaces tables of the
+    bundle, by name, ``(n_params, n_columns)`` in the table's units; those not named are the bundle's own. Arrays of
+    other frameworks are taken without a copy where memory allows it. Results are arrays of the engine's framework.
+
+    Attributes:
+        bundle: the bundle.
+        engine: the engine that evaluates it.
+    """
+
+    def __init__(self, bundle: Bundle, engine: Engine) -> None:
+        validate(bundle)
+        self.bundle = bundle
+        self.engine = engine
+        self._backend = get_backend(engine.backend)
+        self._evaluator = engine.prepare(bundle)
+        self._dtypes = {name: self._backend.dtype(table) for name, table in self._evaluator.tables.items()}
+        self._dtype = next(iter(self._dtypes.values()), "float64")
+
+    def __call__(self, x: Array, tables: Tables | None = None) -> Array:
+        """Return the energy of each system, ``(..., n_systems)`` [kJ/mol].
+
+        Raises:
+            BundleError: positions or a table have a wrong shape.
+            ExchangeError: an array cannot cross to the engine's framework, or would lose precision.
+            UnknownNameError: the bundle has no such table.
+        """
+        return self._evaluator.energy(self._positions(x), self._tables(tables))
+
+    def by_term(self, x: Array, tables: Tables | None = None) -> dict[str, Array]:
+        """Return the energy of each term, ``(..., n_systems)`` [kJ/mol]; errors as for the call."""
+        return self._evaluator.by_term(self._positions(x), self._tables(tables))
+
+    def value_and_grad(self, x: Array, tables: Tables | None = None) -> Evaluation:
+        """Return energy ``(..., n_systems)``, forces ``(..., n_atoms, 3)`` and dU/d tables; errors as for the call.
+
+        dU/d tables is summed over systems and conformers; it is zero in integer columns, which are not differentiable.
+        """
+        return self._evaluator.value_and_grad(self._positions(x), self._tables(tables))
+
+    def __repr__(self) -> str:
+        """Return the bundle and the engine."""
+        return f"Potential({self.bundle!r}, engine={self.engine.name!r})"
+
+    def _positions(self, x: Array) -> Array:
+        x = self._take("positions", x, self._dtype)
+        if x.ndim < 2 or tuple(x.shape[-2:]) != (self.bundle.n_atoms, 3):
+            raise BundleError(
+                f"positions: got shape {tuple(x.shape)}, expected (..., {self.bundle.n_atoms}, 3) in nm: the bundle "
+                f"has {self.bundle.n_atoms} atoms in {self.bundle.n_systems} systems"
+            )
+        return x
+
+    def _tables(self, given: Tables | None) -> dict[str, Array]:
+        own = self._evaluator.tables
+        if not given:
+            return own
+        tables = dict(own)
+        for name, values in given.items():
+            if name not in own:
+                raise UnknownNameError(f"the bundle has no table {name!r}; it has: {', '.join(sorted(own))}")
+            values = self._take(f"tables/{name}", values, self._dtypes[name])
+            if tuple(values.shape) != tuple(own[name].shape):
+                raise BundleError(
+                    f"tables/{name}: got shape {tuple(values.shape)}, expected {tuple(own[name].shape)}: "
+                    f"columns are {', '.join(self.bundle.tables[name].columns)}"
+                )
+            tables[name] = values
+        return tables
+
+    def _take(self, what: str, array: Array, dtype: str) -> Array:
+        """Return an input in the engine's framework and dtype; widened where that is exact, never narrowed."""
+        source = backend_of(array)
+        found = source.dtype(array)
+        if found == dtype:
+            return array if source is self._backend else share(array, self._backend).array
+        if (found, dtype) != ("float32", "float64"):
+            raise ExchangeError(
+                f"{what}: got {found}, expected {dtype} as the bundle's tables are. Cast it yourself if that is meant "
+                f"(fb.to(x, {self._backend.name!r}, dtype={dtype!r})), or the bundle (bundle.to(..., dtype={found!r}))"
+            )
+        return share(array, self._backend, dtype=dtype).array
+
+
+def potential(bundle: Bundle, engine: str | None = None) -> Potential:
+    """Return the potential energy of a bundle as a function of positions and tables.
+
+    Args:
+        bundle: what to evaluate; it is validated.
+        engine: name of the engine, such as ``numpy``, ``torch`` or ``jax``; that of the bundle's own arrays if None.
+
+    Raises:
+        ValidationError: the bundle does not follow the standard.
+        UnknownNameError, MissingDependencyError: there is no such engine, or its framework is not installed.
+        UnsupportedError: the engine does not evaluate a form or method of the bundle exactly.
+        ExchangeError: the bundle cannot be brought into the engine's framework.
+    """
+    name = backend_of(bundle.system_offsets).name if engine is None else engine
+    found = get_engine(name)
+    return Potential(bundle, found)

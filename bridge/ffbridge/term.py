@@ -1,0 +1,89 @@
+"""Terms: interactions of one functional form, with the table that parametrizes them and the mapping between the two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingABC
+from dataclasses import dataclass, field
+from typing import Any
+
+from ffbridge.backend import Array
+from ffbridge.mapping import Mapping
+
+__all__ = ["Constraints", "Exceptions", "Term", "VirtualSites"]
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """Interactions of one functional form.
+
+    Attributes:
+        form: name of the form in the standard.
+        indices: ``(n_terms, arity) int32``, atoms of each interaction, numbered over the whole bundle.
+        table: name of the bundle's table that holds the parameters.
+        mapping: from the table's rows to the interactions.
+        settings: what a nonbonded form needs beside parameters (``method``, ``cutoff``, ``mixing_rule``,
+            ``coulomb_constant``); empty for bonded forms.
+    """
+
+    form: str
+    indices: Array
+    table: str
+    mapping: Mapping
+    settings: MappingABC[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Return the number of interactions, n_terms."""
+        return int(self.indices.shape[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Exceptions:
+    """Pairs whose nonbonded interaction is scaled or left out; every other pair of a system interacts fully.
+
+    Attributes:
+        pairs: ``(n_exceptions, 2) int32``, atoms, first < second, each pair once.
+        kept_charge: ``(n_exceptions,)``, fraction of the Coulomb energy that is kept: 0 leaves the pair out.
+        kept_lj: ``(n_exceptions,)``, fraction of the van der Waals energy that is kept.
+    """
+
+    pairs: Array
+    kept_charge: Array
+    kept_lj: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Constraints:
+    """Distances that the source holds fixed. Kept as data: potentials evaluate every term in full.
+
+    Attributes:
+        pairs: ``(n_constraints, 2) int32``.
+        lengths: ``(n_constraints,)`` [nm].
+    """
+
+    pairs: Array
+    lengths: Array
+
+
+@dataclass(frozen=True, eq=False)
+class VirtualSites:
+    """Particles whose positions follow from those of three parents, by OpenMM's local coordinates.
+
+    The frame has its origin at ``origin_weights · parents``; x points along ``x_weights · parents``, z along the cross
+    product of x and ``y_weights · parents``, y completes it. The site sits at ``local_position`` in that frame (OpenMM
+    User Guide, "Virtual Sites", LocalCoordinatesSite).
+
+    Attributes:
+        sites: ``(n_sites,) int32``, the atom that is the virtual site.
+        parents: ``(n_sites, 3) int32``; a parent with weight 0 may be any atom.
+        origin_weights: ``(n_sites, 3)``, sum 1.
+        x_weights: ``(n_sites, 3)``, sum 0.
+        y_weights: ``(n_sites, 3)``, sum 0.
+        local_position: ``(n_sites, 3)`` [nm].
+    """
+
+    sites: Array
+    parents: Array
+    origin_weights: Array
+    x_weights: Array
+    y_weights: Array
+    local_position: Array
