@@ -63,7 +63,7 @@ def allowed(source: Source) -> set[str]:
     """The frameworks that a module may import."""
     parts = source.module.split(".")
     if source.package == "ffbridge_backends" and len(parts) > 1:
-        return {parts[1]} | COMPANIONS.get(parts[1], set())
+        return {parts[-1]} | COMPANIONS.get(parts[-1], set())
     if source.package == "ffbridge" and len(parts) > 1 and parts[1] in ADAPTERS:
         return FRAMEWORKS
     return set()
