@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ExchangeError
-from ..exchange import share
-from ..registry import backend_of, get_backend
+from ffbridge.errors import ExchangeError
+from ffbridge.exchange import share
+from ffbridge.registry import backend_of, get_backend
 
 __all__ = ["Crossing", "cross"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping as MappingABC
 from typing import Any
 
-from ..errors import MissingDependencyError, UnsupportedError
+from ffbridge.errors import MissingDependencyError, UnsupportedError
+
 from .model import EdgeSet, Graph, NodeSet
 
 __all__ = ["read", "write"]

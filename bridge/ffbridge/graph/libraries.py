@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any, Protocol, cast
 
-from ..errors import UnknownNameError, UnsupportedError
+from ffbridge.errors import UnknownNameError, UnsupportedError
+
 from .model import Graph
 
 __all__ = ["GRAPH_LIBRARIES", "GraphLibrary", "read_graph", "write_graph"]

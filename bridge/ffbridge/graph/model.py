@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from ..errors import GraphError
+from ffbridge.errors import GraphError
+
 from .crossing import Crossing, cross
 
 __all__ = ["EdgeSet", "EdgeType", "Graph", "NodeSet"]

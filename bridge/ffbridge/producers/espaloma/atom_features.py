@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UnsupportedError
+from ffbridge.errors import UnsupportedError
 
 __all__ = ["N_ELEMENTS", "N_FEATURES", "RING_SIZES", "AtomFeatures", "atom_features"]
 

@@ -16,10 +16,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import GraphError, UnsupportedError
-from ..graph import EdgeSet, EdgeType, Graph, NodeSet, write_graph
-from .atom_features import atom_features
-from .connectivity import (
+from ffbridge.errors import GraphError, UnsupportedError
+from ffbridge.graph import EdgeSet, EdgeType, Graph, NodeSet, write_graph
+from ffbridge.producers.connectivity import (
     Neighbors,
     angles,
     cyclic_impropers,
@@ -27,6 +26,8 @@ from .connectivity import (
     one_four_and_farther_pairs,
     proper_torsions,
 )
+
+from .atom_features import atom_features
 
 __all__ = ["espaloma_arrays", "espaloma_graph"]
 

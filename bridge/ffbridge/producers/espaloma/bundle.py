@@ -1,0 +1,201 @@
+"""Bundles from the graphs of espaloma: the parameters that a graph neural network has written on the interaction nodes.
+
+espaloma works in bohr, hartree, radian and elementary charges. Its energy (``espaloma.mm.energy.energy_in_graph``) is
+the sum over nodes of one half of: k/2 (r - eq)² for ``n2`` and ``n3``; k (1 + cos(n φ - phase)), or
+|k| (1 - cos(n φ - phase)) where k is negative, for ``n4`` and ``n4_improper``; q q'/r for ``nonbonded`` and
+``onefour``, the latter times 5/6.
+
+What becomes of it:
+
+- ``n2``, ``n3``, ``n4`` list both directions; an interaction gets the mean of its two rows. Then gradients reach both
+  nodes, one half each, as in espaloma's own energy.
+- A negative k becomes |k| with the phase moved by π: the same energy, for |k| (1 - cos a) = |k| (1 + cos(a - π)), and
+  the same derivative, for d|k|/dk = -1 gives -(1 - cos a). A k of exactly 0 has the derivative 0 in both.
+- ``n4_improper`` lists every ordering as an interaction of its own: one row each, with one half of its k.
+- The Coulomb constant is the standard's: espaloma's own is 1 hartree bohr/e² within 3e-12 for CODATA 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ffbridge.bundle import Bundle
+from ffbridge.errors import GraphError, UnsupportedError
+from ffbridge.forms import form
+from ffbridge.graph import read_graph
+from ffbridge.mapping import Identity
+from ffbridge.table import Table
+from ffbridge.term import Exceptions, Term
+from ffbridge.units import COULOMB_CONSTANT, KJ_PER_MOL_PER_HARTREE, NM_PER_BOHR
+
+from .atom_features import N_ELEMENTS
+from .directions import pair_directions
+from .exceptions import exceptions
+from .source import Source
+from .terms import Interactions, angles, bonds, improper_scheme, improper_torsions, proper_torsions
+
+__all__ = ["from_espaloma"]
+
+Array = Any
+
+_BONDED = {
+    "n2": ("bonds", bonds),
+    "n3": ("angles", angles),
+    "n4": ("proper_torsions", proper_torsions),
+    "n4_improper": ("improper_torsions", improper_torsions),
+}
+"""The terms that the node types become, and what makes them."""
+
+_CONVERSIONS = (
+    "one row for each bond, angle and quartet with periodicity: the mean of the nodes of both directions",
+    "torsions: a negative k is its magnitude with the phase moved by pi",
+    "impropers: one row for each ordering that the graph lists, with one half of its k",
+)
+
+_LINEAR_MIXTURE = "apply espaloma.nn.readout.janossy.LinearMixtureToOriginal, which makes k and eq of it"
+_CLASS_II = "its energy depends on the minimum over the conformers of the batch, and no form of the standard has it"
+_OFFSET = "a constant energy is no interaction; subtract it from the reference energies, and remove the field"
+_REFUSED = {
+    "n2": {"coefficients": _LINEAR_MIXTURE, "k3": _CLASS_II, "k4": _CLASS_II},
+    "n3": {
+        "coefficients": _LINEAR_MIXTURE,
+        "coefficients_urey_bradley": "no form of the standard has a linear mixture of Urey-Bradley terms",
+        "k3": _CLASS_II,
+        "k4": _CLASS_II,
+        "k_bond_angle": _CLASS_II,
+        "k_bond_bond": _CLASS_II,
+    },
+    "n4": {
+        "k_angle_angle": _CLASS_II,
+        "k_angle_angle_torsion": _CLASS_II,
+        "k_angle_torsion": _CLASS_II,
+        "k_center_torsion": _CLASS_II,
+        "k_side_torsion": _CLASS_II,
+    },
+    "g": {"u0": _OFFSET},
+}
+"""Fields that change espaloma's energy in a way that a bundle cannot express, with what to do."""
+
+
+def from_espaloma(
+    graph: Any,
+    *,
+    terms: Sequence[str] = tuple(_BONDED),
+    charges: str | None = "q",
+    elements: Sequence[int] | NDArray[np.integer[Any]] | None = None,
+    suffix: str = "",
+    dtype: str = "float64",
+    tolerance: float = 1e-5,
+) -> Bundle:
+    """Return the bundle whose energy is espaloma's own for a graph with parameters, such as a model of espaloma writes.
+
+    The tables stay in the graph's framework. Tensors that require grad keep their gradient: a loss of the bundle's
+    energy reaches the network that wrote the parameters. Every table row is one interaction (mapping ``identity``).
+
+    Args:
+        graph: a DGL heterograph in espaloma's form, single or batched, or the :class:`ffbridge.Graph` of one. A batch
+            becomes a bundle of several systems.
+        terms: the bonded node types to convert, of ``n2``, ``n3``, ``n4``, ``n4_improper``.
+        charges: the field of ``n1`` that holds the charges [e], no suffix is added; None for a bundle without
+            electrostatics.
+        elements: atomic numbers ``(n_atoms,)``; taken from the field ``h0`` of ``n1`` if None.
+        suffix: what follows the names of parameter fields, such as ``_ref`` for espaloma's reference values.
+        dtype: floating-point type of the tables; parameters are cast to it before units are converted.
+        tolerance: how far the two directions of an interaction may differ, as a fraction of the field's largest
+            magnitude.
+
+    Raises:
+        GraphError: a node type or field is missing or malformed, or an interaction is not listed in both directions.
+        UnsupportedError: the graph holds what a bundle cannot express: linear-mixture coefficients, class II couplings,
+            an energy offset, directions with different parameters.
+    """
+    source = Source(graph=read_graph(graph), suffix=suffix, dtype=dtype)
+    _check(source, terms)
+    covalent = _covalent_bonds(source)
+    found = {
+        name: convert(source, tolerance=tolerance)
+        for node_type, (name, convert) in _BONDED.items()
+        if node_type in terms and source.graph.node_set(node_type).count
+    }
+    if charges is not None:
+        n_atoms = int(source.sizes.sum())
+        found["electrostatics"] = Interactions("coulomb", np.arange(n_atoms)[:, None], source.parameters("n1", charges))
+    settings = {"electrostatics": {"method": "no_cutoff", "coulomb_constant": COULOMB_CONSTANT}}
+    return Bundle(
+        system_offsets=source.indices(np.concatenate([[0], np.cumsum(source.sizes)])),
+        atomic_numbers=source.indices(_atomic_numbers(source, elements)),
+        terms={
+            name: Term(
+                form=made.form,
+                indices=source.indices(made.atoms),
+                table=name,
+                mapping=Identity(),
+                settings=settings.get(name, {}),
+            )
+            for name, made in found.items()
+        },
+        tables={name: _table(made) for name, made in found.items()},
+        exceptions=None if charges is None else _exceptions(source),
+        bonds=source.indices(covalent),
+        provenance={
+            "producer": "ffbridge.from_espaloma",
+            "units": {"length": {"bohr": NM_PER_BOHR}, "energy": {"hartree": KJ_PER_MOL_PER_HARTREE}},
+            "conversions": list(_CONVERSIONS),
+            "impropers": improper_scheme(source, covalent) if "improper_torsions" in found else "none",
+            "suffix": suffix,
+        },
+    )
+
+
+def _check(source: Source, terms: Sequence[str]) -> None:
+    """Raise where the graph holds, or is asked for, what cannot be converted."""
+    unknown = sorted(set(terms) - set(_BONDED))
+    if unknown:
+        raise UnsupportedError(f"from_espaloma: terms has {unknown[0]!r}, expected some of: {', '.join(_BONDED)}")
+    for node_type in {*terms, "g"} & set(source.graph.nodes):
+        for name, remedy in _REFUSED.get(node_type, {}).items():
+            field = f"{name}{source.suffix}"
+            if source.graph.nodes[node_type].count and field in source.graph.nodes[node_type].fields:
+                raise UnsupportedError(f"nodes/{node_type}/{field} cannot be converted: {remedy}")
+
+
+def _table(made: Interactions) -> Table:
+    declared = form(made.form)
+    return Table(values=made.values, columns=declared.column_names, units=declared.units)
+
+
+def _covalent_bonds(source: Source) -> NDArray[np.int64]:
+    atoms = source.atoms("n2", 2)
+    return atoms[pair_directions(atoms, path="nodes/n2").forward]
+
+
+def _exceptions(source: Source) -> Exceptions:
+    pairs, kept_charge, kept_lj = exceptions(source)
+    return Exceptions(
+        pairs=source.indices(pairs), kept_charge=source.numbers(kept_charge), kept_lj=source.numbers(kept_lj)
+    )
+
+
+def _atomic_numbers(source: Source, elements: Sequence[int] | NDArray[np.integer[Any]] | None) -> NDArray[np.int64]:
+    """Return the atomic numbers ``(n_atoms,)``, given or read from the first columns of ``h0``."""
+    n_atoms = int(source.sizes.sum())
+    if elements is not None:
+        given = np.asarray(elements, dtype=np.int64)
+        if given.shape != (n_atoms,):
+            raise GraphError(
+                f"elements: got shape {given.shape}, expected {(n_atoms,)}: the atomic number of each atom"
+            )
+        return given
+    if "h0" not in source.graph.node_set("n1").fields:
+        raise GraphError("nodes/n1 has no field 'h0' that would tell the elements; pass elements=, the atomic numbers")
+    columns = source.on_host(source.graph.node_field("n1", "h0"))[:, :N_ELEMENTS]
+    if ((columns != 0).sum(axis=1) != 1).any() or (columns.sum(axis=1) != 1).any():
+        raise GraphError(
+            f"nodes/n1/h0: expected exactly one 1 among the first {N_ELEMENTS} columns, at the atomic number, as "
+            "espaloma's own features have; pass elements=, the atomic numbers"
+        )
+    return np.asarray(columns.argmax(axis=1))
