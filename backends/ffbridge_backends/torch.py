@@ -82,8 +82,7 @@ class TorchBackend(Backend):
 
     def check(self, array: Array) -> None:
         """Refuses tensors that carry a gradient, are traced, or have no dense buffer."""
-        if self.framework.compiler.is_compiling():
-            self._refuse(array, "it is being traced (torch.compile)", _TRACED)
+        self._check_compiler(array)
         if (
             array.requires_grad
             or array.layout is not self.framework.strided
@@ -94,6 +93,11 @@ class TorchBackend(Backend):
             or (self.address(array) == 0 and array.numel() > 0)
         ):
             self._explain(array)
+
+    def _check_compiler(self, array: Array) -> None:
+        """Refuses while torch.compile traces; without fullgraph=True it then leaves the call between its graphs."""
+        if self.framework.compiler.is_compiling():
+            self._refuse(array, "it is being traced (torch.compile)", _TRACED)
 
     def _explain(self, array: Array) -> None:
         torch = self.framework
@@ -151,7 +155,7 @@ class TorchBackend(Backend):
             (strides in _ALL_OF_TORCH or array.is_contiguous())
             and not array.is_neg()
             and not array.is_conj()
-            and not array.data_ptr() % min(array.element_size(), 8)
+            and not array.data_ptr() % 8
             and not (self._has_cuda and array.is_pinned())
         )
 
@@ -174,6 +178,7 @@ class TorchBackend(Backend):
 
     def export(self, array: Array, *, versioned: bool) -> Any:
         """The tensor; wrapped if its CUDA device is not the current one."""
+        self._check_compiler(array)
         if array.is_cuda and array.device.index != self.framework.cuda.current_device():
             return _OnItsDevice(self.framework, array)
         return array

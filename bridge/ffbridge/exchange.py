@@ -7,7 +7,7 @@ consumer declares (`Capabilities`); only then is it handed over, in `_import`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn
 from weakref import WeakSet
 
 from ffbridge.backend import HOST, Array, Backend
@@ -134,7 +134,9 @@ def _across(
     name = _admit(array, producer, consumer)
     can, gives = consumer.capabilities, producer.capabilities
     if not private:
-        layout = _layout(array, producer, can.alignment)
+        layout = None
+        if not producer.suits(array, can.strides) or (can.alignment > 1 and producer.address(array) % can.alignment):
+            layout = producer.layout(array)
         found = layout and obstacle(layout, strides=can.strides, alignment=can.alignment)
         in_place = found is None
         if in_place and late is None:
@@ -213,17 +215,10 @@ def _admit(array: Array, producer: Backend, consumer: Backend) -> str:
     if name not in can.dtypes:
         _refuse(array, producer, consumer, _no_dtype(consumer, name))
     where = producer.device(array)
-    if _kind(where) not in can.devices:
+    if where not in can.devices and _kind(where) not in can.devices:
         reason = f"{consumer.name} has no arrays on {where}"
         _refuse(array, producer, consumer, Obstacle(reason, 'move it explicitly, with device="cpu"'))
     return name
-
-
-def _layout(array: Array, producer: Backend, alignment: int) -> Layout | None:
-    """The layout, unless it is so plain that nobody need look at it."""
-    if producer.is_plain(array) and (alignment == 1 or not producer.address(array) % alignment):
-        return None
-    return producer.layout(array)
 
 
 def _promise(
@@ -243,9 +238,9 @@ def _promise(
 
 
 def _import(array: Array, producer: Backend, consumer: Backend) -> Array:
+    if type(array) not in _PROBED:
+        _probe(array, producer)
     exported = producer.export(array, versioned=consumer.capabilities.versioned)
-    if type(exported) not in _PROBED:
-        _probe(exported, producer)
     try:
         return consumer.namespace.from_dlpack(exported)
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
@@ -268,19 +263,21 @@ def _import_bits(
     return consumer.view(bits, dtype), found.reason if found else None
 
 
-def _probe(exported: Any, producer: Backend) -> None:
+def _probe(array: Array, producer: Backend) -> None:
     """Exports once per type, by itself: consumers retry on any TypeError, and so mask a producer's fault."""
+    producer.check(array)  # again: torch.compile may have taken up its tracing here
+    exported = producer.export(array, versioned=False)
     try:
         try:
             exported.__dlpack__(max_version=(1, 0))
         except TypeError:
             exported.__dlpack__()
     except Exception as error:
-        kind = f"{type(exported).__module__}.{type(exported).__qualname__}"
+        kind = f"{type(array).__module__}.{type(array).__qualname__}"
         raise ExchangeError(
             f"{kind}.__dlpack__ of the backend {producer.name!r} fails: {type(error).__name__}: {error}"
         ) from error
-    _PROBED.add(type(exported))
+    _PROBED.add(type(array))
 
 
 def _cast(array: Array, producer: Backend, consumer: Backend, dtype: str) -> Obstacle | None:
