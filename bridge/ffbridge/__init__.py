@@ -10,7 +10,9 @@ from ffbridge.bundle import Bundle, Model
 from ffbridge.engine import ArrayEngine, Engine, Evaluation
 from ffbridge.exchange import Transfer, to, transfer
 from ffbridge.graph import Graph, read_graph, write_graph
+from ffbridge.io import load, save
 from ffbridge.mapping import Identity, Linear, Mapping, Select
+from ffbridge.potential import Potential, potential
 from ffbridge.registry import (
     BackendInfo,
     backends,
@@ -20,6 +22,7 @@ from ffbridge.registry import (
 )
 from ffbridge.table import ParameterKey, Table
 from ffbridge.term import Constraints, Exceptions, Term, VirtualSites
+from ffbridge.validate import validate
 
 __version__ = "0.1.0"
 
@@ -39,6 +42,7 @@ __all__ = [
     "Mapping",
     "Model",
     "ParameterKey",
+    "Potential",
     "Select",
     "Table",
     "Term",
@@ -46,10 +50,14 @@ __all__ = [
     "VirtualSites",
     "backends",
     "engines",
+    "load",
+    "potential",
     "read_graph",
     "register_backend",
     "register_engine",
+    "save",
     "to",
     "transfer",
+    "validate",
     "write_graph",
 ]

@@ -187,10 +187,9 @@ class Bundle:
         Raises:
             ExchangeError: an array has no values, because it is being traced.
         """
-        from ffbridge.exchange import share
+        from ffbridge.snapshot import snapshot
 
-        arrays = {path: share(backend_of(array).detach(array), "numpy").array for path, array in self.arrays().items()}
-        return Bundle.from_parts(self.document(), arrays)
+        return Bundle.from_parts(self.document(), {path: snapshot(array) for path, array in self.arrays().items()})
 
     def document(self) -> dict[str, Any]:
         """Return everything but the arrays, as plain JSON values."""

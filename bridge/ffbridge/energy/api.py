@@ -41,5 +41,7 @@ def analytic_value_and_grad(
 
 def _sum(backend: Backend, structure: Structure, x: Array, terms: Mapping[str, Array]) -> Array:
     if not terms:
-        return backend.namespace.zeros((*x.shape[:-2], structure.n_systems), dtype=x.dtype)
+        # Still a function of x, so that it can be differentiated like any other energy.
+        xp = backend.namespace
+        return xp.broadcast_to(0.0 * xp.sum(x, axis=(-2, -1))[..., None], (*x.shape[:-2], structure.n_systems))
     return reduce(add, terms.values())

@@ -67,7 +67,7 @@ def _multiple_angle(xp: Any, q: tuple[Array, Array], n: Array) -> tuple[Array, A
     table cannot be checked beforehand.
     """
     known = (n == xp.floor(n)) & (n >= 0) & (n <= HIGHEST_PERIODICITY)
-    real, imaginary = xp.where(known, 1.0, xp.nan) + 0 * q[0], 0 * q[1]
+    real, imaginary = xp.where(known, xp.ones_like(n), xp.nan) + 0 * q[0], 0 * q[1]
     a, b = q
     for bit in range(_PERIODICITY_BITS):
         if bit:

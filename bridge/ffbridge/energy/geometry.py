@@ -35,7 +35,7 @@ def _dot(xp: Any, a: Array, b: Array) -> Array:
 
 
 def _cross(xp: Any, a: Array, b: Array) -> Array:
-    return xp.linalg.cross(a, b, axis=1)
+    return xp.linalg.cross(a, b, axis=-2)
 
 
 def _norm(xp: Any, vector: Array) -> Array:
@@ -60,7 +60,7 @@ def distance(xp: Any, corners: Sequence[Array]) -> tuple[Array, Any]:
 
 def _distance_pullback(xp: Any, state: Any, du_dr: Array) -> list[Array]:
     between, r = state
-    gradient = _over(xp, du_dr, r)[:, None] * between
+    gradient = _over(xp, du_dr, r)[:, None, :] * between
     return [gradient, -gradient]
 
 
@@ -76,8 +76,8 @@ def angle(xp: Any, corners: Sequence[Array]) -> tuple[Array, Any]:
 def _angle_pullback(xp: Any, state: Any, du_dtheta: Array) -> list[Array]:
     """Each end moves the angle when it moves at right angles to its arm, in the plane of the three atoms."""
     u, v, normal, sine = state
-    first = _over(xp, du_dtheta, _dot(xp, u, u) * sine)[:, None] * _cross(xp, u, normal)
-    last = _over(xp, du_dtheta, _dot(xp, v, v) * sine)[:, None] * _cross(xp, normal, v)
+    first = _over(xp, du_dtheta, _dot(xp, u, u) * sine)[:, None, :] * _cross(xp, u, normal)
+    last = _over(xp, du_dtheta, _dot(xp, v, v) * sine)[:, None, :] * _cross(xp, normal, v)
     return [first, -first - last, last]
 
 
@@ -96,10 +96,10 @@ def dihedral(xp: Any, corners: Sequence[Array]) -> tuple[tuple[Array, Array], An
 def _dihedral_pullback(xp: Any, state: Any, du_dphi: Array) -> list[Array]:
     """After A. Blondel and M. Karplus, J. Comput. Chem. 17, 1132 (1996), Eq. 27."""
     b1, b2, b3, m, n, length = state
-    first = -_over(xp, du_dphi * length, _dot(xp, m, m))[:, None] * m
-    last = _over(xp, du_dphi * length, _dot(xp, n, n))[:, None] * n
+    first = -_over(xp, du_dphi * length, _dot(xp, m, m))[:, None, :] * m
+    last = _over(xp, du_dphi * length, _dot(xp, n, n))[:, None, :] * n
     square = length * length
-    tilt = _over(xp, _dot(xp, b1, b2), square)[:, None] * first - _over(xp, _dot(xp, b3, b2), square)[:, None] * last
+    tilt = _over(xp, _dot(xp, b1, b2), square)[:, None, :] * first - _over(xp, _dot(xp, b3, b2), square)[:, None] * last
     return [first, -first - tilt, tilt - last, last]
 
 

@@ -1,0 +1,93 @@
+"""Internal coordinates: hand values, pullbacks against central differences, finite derivatives at degenerate points."""
+
+import array_api_compat.numpy as xp
+import numpy as np
+import pytest
+
+from ffbridge.energy.geometry import COORDINATES
+
+ARITY = {"distance": 2, "angle": 3, "dihedral": 4}
+
+
+def corners(*points):
+    return [np.asarray(point, dtype=float)[None, :, None] for point in points]
+
+
+def phi(name, points):
+    """The coordinate as one number; a dihedral as its angle."""
+    q, _ = COORDINATES[name].forward(xp, points)
+    return np.arctan2(q[1], q[0]) if name == "dihedral" else q
+
+
+def test_hand_values():
+    assert phi("distance", corners((0, 0, 0), (3, 4, 12)))[0, 0] == 13.0
+    assert phi("angle", corners((1, 0, 0), (0, 0, 0), (0, 2, 0)))[0, 0] == np.pi / 2
+    assert phi("angle", corners((1, 0, 0), (0, 0, 0), (-2, 0, 0)))[0, 0] == np.pi
+    assert phi("angle", corners((1, 0, 0), (0, 0, 0), (5, 0, 0)))[0, 0] == 0.0
+
+
+@pytest.mark.parametrize("degrees", [-179.0, -120.0, -60.0, 0.0, 1e-6, 60.0, 90.0, 150.0, 180.0])
+def test_dihedral_has_the_iupac_sign(degrees):
+    # Looking from the second atom to the third (along +z), the far bond is turned clockwise (x to y) from the near one.
+    angle = np.radians(degrees)
+    points = corners((1, 0, 0), (0, 0, 0), (0, 0, 1), (np.cos(angle), np.sin(angle), 1))
+    assert phi("dihedral", points)[0, 0] == pytest.approx(angle, abs=1e-15)
+
+
+@pytest.mark.parametrize("name", COORDINATES)
+def test_pullback_is_the_gradient(name):
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(50, ARITY[name], 3, 4))
+    split = list(np.moveaxis(x, 1, 0))
+    _, state = COORDINATES[name].forward(xp, split)
+    weight = rng.normal(size=(50, 4))
+    gradients = COORDINATES[name].pullback(xp, state, weight)
+    step = 1e-6
+    for atom in range(ARITY[name]):
+        for axis in range(3):
+            moved = [[corner.copy() for corner in split] for _ in range(2)]
+            moved[0][atom][:, axis] += step
+            moved[1][atom][:, axis] -= step
+            change = phi(name, moved[0]) - phi(name, moved[1])
+            change = (change + np.pi) % (2 * np.pi) - np.pi if name == "dihedral" else change
+            expected = weight * change / (2 * step)
+            np.testing.assert_allclose(gradients[atom][:, axis], expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", COORDINATES)
+def test_pullback_neither_moves_nor_turns_the_whole(name):
+    x = list(np.random.default_rng(8).normal(size=(ARITY[name], 20, 3, 2)))
+    _, state = COORDINATES[name].forward(xp, x)
+    gradients = COORDINATES[name].pullback(xp, state, np.ones((20, 2)))
+    np.testing.assert_allclose(sum(gradients), 0, atol=1e-12)
+    torque = sum(np.cross(corner, gradient, axis=1) for corner, gradient in zip(x, gradients, strict=True))
+    np.testing.assert_allclose(torque, 0, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("name", "points"),
+    [
+        ("distance", [(1, 2, 3), (1, 2, 3)]),
+        ("angle", [(1, 0, 0), (0, 0, 0), (-1, 0, 0)]),
+        ("angle", [(1, 0, 0), (0, 0, 0), (2, 0, 0)]),
+        ("angle", [(0, 0, 0), (0, 0, 0), (2, 0, 0)]),
+        ("dihedral", [(0, 0, 0), (1, 0, 0), (2, 0, 0), (3, 1, 0)]),
+        ("dihedral", [(0, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0)]),
+    ],
+)
+def test_degenerate_geometries_have_finite_derivatives(name, points):
+    _, state = COORDINATES[name].forward(xp, corners(*points))
+    for gradient in COORDINATES[name].pullback(xp, state, np.ones((1, 1))):
+        assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("offset", [1e-4, 1e-6, 1e-8, 1e-10])
+@pytest.mark.parametrize("direction", [1.0, -1.0])
+def test_angle_is_accurate_near_zero_and_pi(offset, direction):
+    points = corners((1, 0, 0), (0, 0, 0), (direction * np.cos(offset), np.sin(offset), 0))
+    expected = offset if direction > 0 else np.pi - offset
+    assert phi("angle", points)[0, 0] == pytest.approx(expected, rel=1e-12)
+    _, state = COORDINATES["angle"].forward(xp, points)
+    first, _, last = COORDINATES["angle"].pullback(xp, state, np.ones((1, 1)))
+    assert np.linalg.norm(first) == pytest.approx(1.0, rel=1e-6)
+    assert np.linalg.norm(last) == pytest.approx(1.0, rel=1e-6)
