@@ -99,7 +99,8 @@ def _dihedral_pullback(xp: Any, state: Any, du_dphi: Array) -> list[Array]:
     first = -_over(xp, du_dphi * length, _dot(xp, m, m))[:, None, :] * m
     last = _over(xp, du_dphi * length, _dot(xp, n, n))[:, None, :] * n
     square = length * length
-    tilt = _over(xp, _dot(xp, b1, b2), square)[:, None, :] * first - _over(xp, _dot(xp, b3, b2), square)[:, None] * last
+    before, after = _over(xp, _dot(xp, b1, b2), square), _over(xp, _dot(xp, b3, b2), square)
+    tilt = before[:, None, :] * first - after[:, None, :] * last
     return [first, -first - tilt, tilt - last, last]
 
 
