@@ -94,4 +94,4 @@ def form(name: str) -> Form:
 def _read(name: str, entry: dict[str, Any]) -> Form:
     columns = tuple(Column(**column) for column in entry.pop("columns"))
     listed = {part: tuple(entry.pop(part, ())) for part in ("methods", "settings")}
-    return Form(name=name, columns=columns, **listed, **entry)
+    return Form(name=name, columns=columns, **(entry | listed))

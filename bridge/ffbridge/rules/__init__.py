@@ -1,0 +1,42 @@
+"""The rules of the standard, as checks over a bundle's document and arrays; ``spec/bundle.md`` states them.
+
+A check takes plain JSON and NumPy arrays, is linear in their size, and yields a :class:`~ffbridge.rules.fault.Fault`
+for each break. The document is checked first, then the arrays' dtypes and shapes; the rest is given what passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ffbridge.rules import models, parameters, settings, topology
+from ffbridge.rules.document import document_faults
+from ffbridge.rules.fault import Fault
+from ffbridge.rules.layout import layout_faults, sound_arrays
+
+__all__ = ["Fault", "find_faults"]
+
+NumPyArrays = Mapping[str, np.ndarray[Any, Any]]
+
+
+def find_faults(document: Mapping[str, Any], arrays: NumPyArrays) -> list[Fault]:
+    """Return every break of the standard, in the order document, arrays, topology, parameters.
+
+    Args:
+        document: a bundle's document.
+        arrays: its arrays by path.
+    """
+    faults = list(document_faults(document))
+    # Values that are not finite are reported as such; sums and differences of them need not warn as well.
+    with np.errstate(invalid="ignore", over="ignore"):
+        return faults or list(_content_faults(document, arrays))
+
+
+def _content_faults(document: Mapping[str, Any], arrays: NumPyArrays) -> Iterator[Fault]:
+    """Faults that presuppose a document of the right form: its members can be relied on."""
+    yield from layout_faults(document, arrays)
+    sound = sound_arrays(document, arrays)
+    for check in (topology.faults, parameters.faults, settings.faults, models.faults):
+        yield from check(document, sound)

@@ -1,0 +1,113 @@
+"""Checks of the document alone: the JSON Schema of the standard, and what ties its members together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ffbridge.rules.fault import Fault
+from ffbridge_spec import load_schema
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator, ValidationError
+
+__all__ = ["document_faults", "version_fault"]
+
+_MAJOR = "1"
+
+
+def version_fault(document: Mapping[str, Any]) -> str | None:
+    """Return why a document is not one of this major version, or None if it is."""
+    if document.get("format") != "ffbridge-bundle":
+        return f"format is {document.get('format')!r}, expected 'ffbridge-bundle': this is no ffbridge bundle"
+    version = document.get("version")
+    if not isinstance(version, str) or version.partition(".")[0] != _MAJOR:
+        return (
+            f"version is {version!r}, and this ffbridge reads version {_MAJOR}.x. "
+            "Read it with the ffbridge that wrote it, or update: pip install --upgrade ffbridge"
+        )
+    return None
+
+
+def document_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
+    """Yield the breaks of the JSON Schema; if there are none, the names that are used and not defined."""
+    # Keys are many, and the validator takes 40 µs for each: it is given those of tables where one looks wrong.
+    faults = [_fault(error) for error in _validator().iter_errors(_without_plain_keys(document))]
+    yield from faults
+    if not faults:
+        yield from _dangling(document)
+
+
+def _dangling(document: Mapping[str, Any]) -> Iterator[Fault]:
+    tables, models = document["tables"], document.get("models", {})
+    used = {term["table"] for term in document["terms"].values()}
+    for name, term in document["terms"].items():
+        if term["table"] not in tables:
+            known = ", ".join(sorted(tables)) or "none"
+            yield Fault(f"terms/{name}/table", f"there is no table {term['table']!r}; there are: {known}", "I-2")
+    for name, table in tables.items():
+        if name not in used:
+            yield Fault(f"tables/{name}", "no term uses this table: leave it out, or name it in a term", "T-5")
+        if len(table["columns"]) != len(table["units"]):
+            yield Fault(
+                f"tables/{name}/units", f"{len(table['units'])} units for {len(table['columns'])} columns", "T-2"
+            )
+        if "model" in table and table["model"] not in models:
+            known = ", ".join(sorted(models)) or "none"
+            yield Fault(f"tables/{name}/model", f"there is no model {table['model']!r}; there are: {known}", "P-2")
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(load_schema())
+
+
+def _fault(error: ValidationError) -> Fault:
+    path = "/".join(str(part) for part in error.absolute_path)
+    return Fault(path or "document", _shortened(error.message), _rule(error))
+
+
+def _shortened(message: str, limit: int = 300) -> str:
+    """Return a message of the validator, which may quote a whole table, at a readable length."""
+    return message if len(message) <= limit else f"{message[: limit // 2]} … {message[-limit // 2 :]}"
+
+
+def _rule(error: ValidationError) -> str:
+    """Return the innermost ``$comment`` on the way to the broken keyword: there the schema names the rule."""
+    schema = load_schema()
+    node: Any = schema
+    rule = schema["$comment"]
+    for part in error.absolute_schema_path:
+        node = node[part]
+        if isinstance(node, dict) and "$ref" in node:  # the path leads through references without naming them
+            node = schema["$defs"][node["$ref"].rpartition("/")[2]]
+        rule = node.get("$comment", rule) if isinstance(node, dict) else rule
+    return str(rule)
+
+
+def _without_plain_keys(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the document without the keys of those tables whose keys are all plainly right."""
+    tables = document.get("tables")
+    if not isinstance(tables, dict):
+        return document
+    return {**document, "tables": {name: _without_keys(table) for name, table in tables.items()}}
+
+
+def _without_keys(table: Any) -> Any:
+    keys = table.get("keys") if isinstance(table, dict) else None
+    if not isinstance(keys, list) or not all(map(_is_plain, keys)):
+        return table
+    return {**table, "keys": []}
+
+
+def _is_plain(key: Any) -> bool:
+    """Return whether a key has a handler, a pattern, and perhaps an id and an index, as the schema says."""
+    if type(key) is not dict:
+        return False
+    index = key.get("index", 0)
+    texts = [key.get("handler"), key.get("pattern"), key.get("id", "-")]
+    known = 2 + ("id" in key) + ("index" in key)
+    return len(key) == known and all(type(text) is str and text for text in texts) and type(index) is int and index >= 0

@@ -1,0 +1,142 @@
+"""Checks of tables (columns, units, keys, values) and of the mappings from them to interactions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ffbridge.forms import Column, forms
+from ffbridge.rules.fault import Fault, listed
+from ffbridge.rules.topology import TOLERANCE
+
+__all__ = ["faults"]
+
+Array = np.ndarray[Any, Any]
+Arrays = Mapping[str, Array]
+
+
+def faults(document: Mapping[str, Any], arrays: Arrays) -> Iterator[Fault]:
+    """Yield the breaks of the rules T (tables) and M (mappings), and forms that the standard does not have."""
+    for name, table in document["tables"].items():
+        yield from _key_faults(name, table, arrays.get(f"tables/{name}/values"))
+    seen: set[tuple[str, str]] = set()
+    for name, term in document["terms"].items():
+        form = forms().get(term["form"])
+        if form is None:
+            known = ", ".join(sorted(forms()))
+            yield Fault(f"terms/{name}/form", f"unknown form {term['form']!r}; the standard has: {known}", "I-1")
+            continue
+        table = document["tables"][term["table"]]
+        values = arrays.get(f"tables/{term['table']}/values")
+        fits = tuple(table["columns"]) == form.column_names
+        if (term["table"], form.name) not in seen:
+            yield from _column_faults(term["table"], table, form.name, form.column_names, form.units)
+            if fits and values is not None:
+                yield from _value_faults(term["table"], form.columns, values, term["mapping"])
+            seen.add((term["table"], form.name))
+        if values is not None:
+            columns = form.columns if fits else ()
+            yield from _mapping_faults(name, term, columns, values, arrays)
+
+
+def _key_faults(name: str, table: Mapping[str, Any], values: Array | None) -> Iterator[Fault]:
+    if "keys" not in table:
+        return
+    path, keys = f"tables/{name}/keys", table["keys"]
+    if values is not None and len(keys) != len(values):
+        yield Fault(path, f"{len(keys)} keys for {len(values)} rows of values", "T-3")
+    first: dict[tuple[Any, ...], int] = {}
+    places = [first.setdefault(_identity(key), row) for row, key in enumerate(keys)]
+    repeated = np.asarray(places, dtype=np.int64) != np.arange(len(keys))
+    if repeated.any():
+        row = int(np.flatnonzero(repeated)[0])
+        yield Fault(
+            f"{path}{listed(repeated)}", f"keys must all be different; {keys[row]} stands at {places[row]} too", "T-4"
+        )
+
+
+def _identity(key: Mapping[str, Any]) -> tuple[Any, ...]:
+    return key["handler"], key["pattern"], key.get("id"), key.get("index")
+
+
+def _column_faults(
+    name: str, table: Mapping[str, Any], form: str, columns: tuple[str, ...], units: tuple[str, ...]
+) -> Iterator[Fault]:
+    for part, wanted, rule in (("columns", columns, "T-1"), ("units", units, "T-2")):
+        if tuple(table[part]) != wanted:
+            got = ", ".join(table[part])
+            yield Fault(
+                f"tables/{name}/{part}", f"{got}; the form {form} has: {', '.join(wanted)}, in this order", rule
+            )
+
+
+def _value_faults(name: str, columns: tuple[Column, ...], values: Array, mapping: str) -> Iterator[Fault]:
+    """Yield rows outside a column's set of values. Under `linear` rows may be increments: results are checked."""
+    for column, value in zip(columns, values.T, strict=True):
+        where = f"tables/{name}/values"
+        if column.integer and (bad := np.isfinite(value) & (value != np.rint(value))).any():
+            yield Fault(f"{where}{listed(bad)}", f"{column.name} must be a whole number, found {value[bad][0]}", "T-6")
+        minimum = column.minimum
+        if minimum is not None and (mapping != "linear" or column.integer) and (bad := value < minimum).any():
+            message = f"{column.name} must be at least {minimum} {column.unit}, found {value[bad][0]}"
+            yield Fault(f"{where}{listed(bad)}", message, "T-7")
+
+
+def _mapping_faults(
+    name: str, term: Mapping[str, Any], columns: tuple[Column, ...], values: Array, arrays: Arrays
+) -> Iterator[Fault]:
+    path, n_params = f"terms/{name}/mapping", len(values)
+    indices = arrays.get(f"terms/{name}/indices")
+    if term["mapping"] == "identity" and indices is not None and len(indices) != n_params:
+        message = f"identity needs a table row for each interaction: {n_params} rows, {len(indices)} interactions"
+        yield Fault(path, message, "M-2")
+    index = arrays.get(f"{path}/index")
+    if index is not None and (bad := (index < 0) | (index >= n_params)).any():
+        message = f"rows of table {term['table']} must be in [0, {n_params}), found {index[bad][0]}"
+        yield Fault(f"{path}/index{listed(bad)}", message, "M-3")
+    if all(f"{path}/{part}" in arrays for part in ("offsets", "columns", "weights")):
+        yield from _linear_faults(path, columns, values, arrays)
+
+
+def _linear_faults(path: str, columns: tuple[Column, ...], values: Array, arrays: Arrays) -> Iterator[Fault]:
+    offsets, entries, weights = (arrays[f"{path}/{part}"] for part in ("offsets", "columns", "weights"))
+    starts = len(offsets) > 0 and offsets[0] == 0 and offsets[-1] == len(entries)
+    if not starts or (offsets[1:] < offsets[:-1]).any():
+        yield Fault(
+            f"{path}/offsets", f"must begin with 0, not decrease, and end with n_entries = {len(entries)}", "M-4"
+        )
+        return
+    if (bad := (entries < 0) | (entries >= len(values))).any():
+        message = f"rows of the table must be in [0, {len(values)}), found {entries[bad][0]}"
+        yield Fault(f"{path}/columns{listed(bad)}", message, "M-5")
+        return
+    rows = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    n_rows = len(offsets) - 1
+    for column, value in zip(columns, values.T, strict=True):
+        if column.integer:
+            yield from _integer_faults(path, column.name, rows, n_rows, weights, value[entries])
+        elif column.minimum is not None:
+            result = np.bincount(rows, weights=weights * value[entries], minlength=n_rows)
+            if (bad := result < column.minimum - TOLERANCE * abs(result)).any():
+                message = (
+                    f"gives {column.name} = {result[bad][0]:g}, and it must be at least {column.minimum} {column.unit}"
+                )
+                yield Fault(f"{path}{listed(bad)}", message, "T-7")
+
+
+def _integer_faults(path: str, name: str, rows: Array, n_rows: int, weights: Array, entries: Array) -> Iterator[Fault]:
+    """Yield interactions that mix different values of an integer column, or scale one."""
+    total = np.bincount(rows, weights=weights, minlength=n_rows)
+    if (bad := ~(abs(total - 1) <= TOLERANCE)).any():
+        yield Fault(
+            f"{path}/weights{listed(bad)}", f"must sum to 1 for each interaction, as {name} is an integer", "M-6"
+        )
+    counts = weights != 0
+    highest, lowest = np.full(n_rows, -np.inf), np.full(n_rows, np.inf)
+    np.maximum.at(highest, rows[counts], entries[counts])
+    np.minimum.at(lowest, rows[counts], entries[counts])
+    if (bad := highest > lowest).any():
+        message = f"rows that make one interaction must have the same {name}, as it is an integer"
+        yield Fault(f"{path}/columns{listed(bad)}", message, "M-6")

@@ -1,0 +1,31 @@
+"""Validation: whether a bundle follows the standard. Every fault at once, each with its path and its rule."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from ffbridge.errors import ValidationError
+from ffbridge.hashing import canonical_json
+from ffbridge.snapshot import snapshot
+
+if TYPE_CHECKING:
+    from ffbridge.bundle import Bundle
+
+__all__ = ["validate"]
+
+
+def validate(bundle: Bundle) -> None:
+    """Check a bundle, its arrays in any framework, against the standard (``spec/bundle.md``); linear in its size.
+
+    Raises:
+        ValidationError: the bundle breaks rules; `faults` lists each break with its path and the number of the rule.
+        BundleError: the document holds what JSON cannot.
+        ExchangeError: an array has no values to check: it is being traced.
+    """
+    from ffbridge.rules import find_faults
+
+    document = json.loads(canonical_json(bundle.document()))
+    faults = find_faults(document, {path: snapshot(array) for path, array in bundle.arrays().items()})
+    if faults:
+        raise ValidationError([str(fault) for fault in faults])
