@@ -1,6 +1,7 @@
-"""A third-party backend of ffbridge, complete: arrays of array-api-strict, which ffbridge itself has never heard of.
+"""A third-party backend and engine of ffbridge, complete: array-api-strict, which ffbridge itself has never heard of.
 
-ffbridge finds it through the entry point in this folder's pyproject.toml, as soon as the package is installed.
+ffbridge finds them through the entry points in this folder's pyproject.toml, as soon as the package is installed. The
+engine also shows that ffbridge's energies keep to the array API standard: this framework has nothing beyond it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from ffbridge.backend import Array, Backend, Capabilities
 from ffbridge.errors import ExchangeError
 from ffbridge.layout import Layout
 from ffbridge.memory import aligned_copy
+from ffbridge_backends.engines.analytic import AnalyticEngine
 
-__all__ = ["StrictBackend", "backend"]
+__all__ = ["StrictBackend", "StrictEngine", "backend", "engine"]
 
 DEVICES = {"cpu": "CPU_DEVICE", "device1": "device1", "device2": "device2"}
 CAPABILITIES = Capabilities(
@@ -65,5 +67,19 @@ class StrictBackend(Backend):
         copy = self.framework.from_dlpack(aligned_copy(np.from_dlpack(array), dtype=dtype))
         return copy if device is None else copy.to_device(self.framework.Device(DEVICES[device]))
 
+    def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
+        sums = np.zeros((n_segments, *values.shape[1:]))
+        np.add.at(sums, np.from_dlpack(segments), np.from_dlpack(values))
+        return self.framework.asarray(sums, dtype=values.dtype)
+
+
+class StrictEngine(AnalyticEngine):
+    """The standard's energies over array-api-strict, with the analytic derivatives."""
+
+    name = backend = "strict"
+    package = "array_api_strict"
+    install = StrictBackend.install
+
 
 backend = StrictBackend()
+engine = StrictEngine()
