@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,10 @@ by_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.r
 
 
 def blocks(path: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    """The code blocks of one language, also those within lists."""
+    text = path.read_text(encoding="utf-8")
+    found = re.findall(rf"^( *)```{language}\n(.*?)^\1```$", text, re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(code) for _, code in found]
 
 
 RUNNABLE = [path for path in DOCUMENTS if blocks(path, "python") and (ROOT / "spec") not in path.parents]
@@ -45,7 +49,7 @@ def test_the_readme_shows_python():
 
 @by_document
 def test_links_lead_somewhere(path):
-    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^( *)```.*?^\1```$", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     targets = [target for target in re.findall(r"\]\(([^)#]+)", text) if "://" not in target]
     assert [target for target in targets if not (path.parent / target).exists()] == []
 

@@ -18,7 +18,7 @@ from .test_layers import FRAMEWORKS
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 GROUPS = ("ffbridge.backends", "ffbridge.engines")
-SLOW_TO_IMPORT = {"jsonschema", "safetensors", "typer", "rich", "rfc8785"}
+SLOW_TO_IMPORT = {"jsonschema", "safetensors", "typer", "rich"}
 UNPINNED = {"cupy-cuda12x"}  # needs an NVIDIA driver, so it is no part of the tested environment
 
 IMPORT_TIME = """
