@@ -1,0 +1,1 @@
+"""Tests of ffbridge.exchange: `cases` is the table of what is expected, `arrays` makes the arrays."""
