@@ -56,6 +56,7 @@ class NumpyBackend(Backend):
             refused=MappingProxyType(dict.fromkeys(_EXTRA - held, remedy)),
             carried=held & _EXTRA,
             keeps_read_only=True,
+            hides_read_only=True,
         )
 
     @cached_property

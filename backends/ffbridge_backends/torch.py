@@ -90,6 +90,7 @@ class TorchBackend(Backend):
             or array.dtype not in self._names
             or self._is_wrapped(array)
             or self._forward_ad._current_level >= 0
+            or (type(array) not in self._ordinary and self._is_fake(array))
             or (self.address(array) == 0 and array.numel() > 0)
         ):
             self._explain(array)
@@ -103,7 +104,7 @@ class TorchBackend(Backend):
         torch = self.framework
         if self._is_wrapped(array):
             self._refuse(array, "it is being traced (torch.func: grad, vmap, jvp)", _TRACED)
-        if isinstance(array, importlib.import_module("torch._subclasses.fake_tensor").FakeTensor):
+        if self._is_fake(array):
             self._refuse(array, "it is being traced (a FakeTensor has no values)", _TRACED)
         if array.is_nested:
             self._refuse(array, "it is nested", "torch.nested.to_padded_tensor(t, 0.0)")
@@ -127,9 +128,17 @@ class TorchBackend(Backend):
             kind = f"{type(array).__module__}.{type(array).__qualname__}"
             self._refuse(array, f"{kind} has no buffer of its own", "make a plain tensor of it, as with torch.clone(t)")
 
+    @cached_property
+    def _ordinary(self) -> tuple[type, ...]:
+        return (self.framework.Tensor, self.framework.nn.Parameter)
+
+    def _is_fake(self, array: Array) -> bool:
+        return isinstance(array, importlib.import_module("torch._subclasses.fake_tensor").FakeTensor)
+
     def _refuse(self, array: Array, fault: str, remedy: str) -> NoReturn:
+        shape = "several shapes" if array.is_nested else f"shape {tuple(array.shape)}"
         raise ExchangeError(
-            f"a torch tensor of shape {tuple(array.shape)} cannot leave torch: {fault}. What to do: {remedy}"
+            f"a torch tensor of {shape} cannot leave torch: {fault}. What to do: {remedy}"
         )
 
     def dtype(self, array: Array) -> str:

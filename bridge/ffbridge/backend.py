@@ -43,6 +43,7 @@ class Capabilities:
         immutable: its arrays are never written, so it may alias memory that must not be.
         keeps_read_only: an import of read-only memory gives a read-only array.
         versioned: its ``from_dlpack`` asks for DLPack 1, which can tell that memory is read-only.
+        hides_read_only: its `Backend.export` shows read-only memory to consumers that are not `versioned`; others get a copy.
         view_copies: `Backend.view` copies.
     """
 
@@ -55,6 +56,7 @@ class Capabilities:
     immutable: bool = False
     keeps_read_only: bool = False
     versioned: bool = True
+    hides_read_only: bool = False
     view_copies: bool = False
 
 
@@ -124,7 +126,8 @@ class Backend(Plugin):
         Args:
             array: an array that passed `check`.
             versioned: the consumer asks for DLPack 1. If it does not, it cannot be told that memory is read-only, and
-                will get such an array only where it must not write: export it as if it were writable.
+                will get such an array only where it must not write: a backend that `hides_read_only` exports it as if
+                it were writable.
         """
         return array
 

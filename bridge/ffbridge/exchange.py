@@ -137,7 +137,9 @@ def _across(
         layout = None
         if not producer.suits(array, can.strides) or (can.alignment > 1 and producer.address(array) % can.alignment):
             layout = producer.layout(array)
-        found = layout and obstacle(layout, strides=can.strides, alignment=can.alignment)
+        found = layout and (
+            obstacle(layout, strides=can.strides, alignment=can.alignment) or _flagged(layout, producer, consumer)
+        )
         in_place = found is None
         if in_place and late is None:
             found = _ASKED if copy else _promise(layout, producer, consumer, copy, shared)
@@ -235,6 +237,14 @@ def _promise(
     if layout is None or layout.writable:
         return None
     return Obstacle(f"the memory is read-only, and {consumer.name} could write to it", "allow a copy (copy=None)")
+
+
+def _flagged(layout: Layout, producer: Backend, consumer: Backend) -> Obstacle | None:
+    """The flag of read-only memory, where one side can neither leave it out nor the other be told."""
+    gives = producer.capabilities
+    if layout.writable or consumer.capabilities.versioned or gives.immutable or gives.hides_read_only:
+        return None
+    return Obstacle(f"the memory is read-only, of which {consumer.name} cannot be told", "allow a copy (copy=None)")
 
 
 def _import(array: Array, producer: Backend, consumer: Backend) -> Array:
