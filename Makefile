@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
-# The stamp's name holds a checksum of what the environment is made from, so that any change makes a new environment,
+# The stamp's name holds a checksum of what the environment is made from, so that any change of that installs again,
 # whatever the times of the files are.
 SOURCES := pyproject.toml constraints.txt tests/example_plugin/pyproject.toml
 STAMP := $(VENV)/installed-$(shell cat $(SOURCES) | cksum | cut -d ' ' -f 1)
@@ -27,7 +27,7 @@ env: $(STAMP)
 
 # The build backend is installed first and used without isolation, so that its version is pinned too.
 $(STAMP): $(SOURCES)
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ffbridge needs Python 3.11 or newer; set PYTHON=")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "the pinned versions are for Python 3.11; this is %d.%d: set PYTHON to a 3.11" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 	rm -f $(VENV)/installed-*
 	$(PIP) install $(CONSTRAINED) hatchling editables
