@@ -179,6 +179,10 @@ def _strict_json(text: str | bytes, what: str) -> dict[str, Any]:
     """Return the JSON object that `text` holds; refuse repeated names, which readers resolve differently, and NaN."""
     try:
         value = json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse_constant)
+    except _RepeatedNameError as error:
+        raise BundleFileError(
+            f"{what}: {error}. Parsers differ in which they take: make the file again [F-4]"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise BundleFileError(f"{what} is not the JSON of a bundle: {error}. Make the file again [F-3]") from error
     if not isinstance(value, dict):
@@ -186,12 +190,16 @@ def _strict_json(text: str | bytes, what: str) -> dict[str, Any]:
     return value
 
 
+class _RepeatedNameError(ValueError):
+    """An object of JSON text has a name twice."""
+
+
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         repeated = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the name {repeated!r} stands twice in one object")
+        raise _RepeatedNameError(f"the name {repeated!r} stands twice in one object")
     return found
 
 

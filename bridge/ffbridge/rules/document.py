@@ -20,12 +20,12 @@ _MAJOR = "1"
 def version_fault(document: Mapping[str, Any]) -> str | None:
     """Return why a document is not one of this major version, or None if it is."""
     if document.get("format") != "ffbridge-bundle":
-        return f"format is {document.get('format')!r}, expected 'ffbridge-bundle': this is no ffbridge bundle"
+        return f"format is {document.get('format')!r}, expected 'ffbridge-bundle': this is no bundle [D-2]"
     version = document.get("version")
     if not isinstance(version, str) or version.partition(".")[0] != _MAJOR:
         return (
             f"version is {version!r}, and this ffbridge reads version {_MAJOR}.x. "
-            "Read it with the ffbridge that wrote it, or update: pip install --upgrade ffbridge"
+            "Read it with the ffbridge that wrote it, or update: pip install --upgrade ffbridge [D-3]"
         )
     return None
 
