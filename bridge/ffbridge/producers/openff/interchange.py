@@ -1,0 +1,166 @@
+"""From an OpenFF Interchange to a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ffbridge.bundle import Bundle, Model
+from ffbridge.errors import UnsupportedError
+from ffbridge.mapping import Select
+from ffbridge.table import Table
+from ffbridge.term import Constraints, Term
+
+from .nagl import MODEL_FRAMEWORK, split_model_file
+from .nonbonded import electrostatics_term, exceptions_from_bonds, vdw_term
+from .parameters import magnitudes, read_parameters
+from .topology import Atoms, read_topology
+
+__all__ = ["from_interchange"]
+
+_VALENCE = {
+    "Bonds": ("bonds", "harmonic_bond"),
+    "Angles": ("angles", "harmonic_angle"),
+    "ProperTorsions": ("proper_torsions", "periodic_torsion"),
+    "ImproperTorsions": ("improper_torsions", "periodic_torsion"),
+}
+
+_EXPRESSIONS = {
+    "Bonds": "k/2*(r-length)**2",
+    "Angles": "k/2*(theta-angle)**2",
+    "ProperTorsions": "k*(1+cos(periodicity*theta-phase))",
+    "ImproperTorsions": "k*(1+cos(periodicity*theta-phase))",
+    "vdW": "4*epsilon*((sigma/r)**12-(sigma/r)**6)",
+    "Electrostatics": "coul",
+    "Constraints": "",
+}
+
+_CONVERSIONS = (
+    "one row for each force-field parameter in use, in the order of its first use",
+    "torsions: k is the force field's k divided by its idivf",
+    "impropers: three cyclic permutations for each center, the center first, as the Interchange lists them",
+    "constrained bonds keep their harmonic term (Interchange's export to OpenMM leaves it out by default)",
+)
+
+
+def from_interchange(interchange: Any, *, force_field: Any = None, ewald_tolerance: float = 1e-4) -> Bundle:
+    """Return the bundle of an OpenFF ``Interchange``: one system, however many molecules its topology has.
+
+    Bonds, Angles, ProperTorsions, ImproperTorsions, vdW and Electrostatics become the terms ``bonds``, ``angles``,
+    ``proper_torsions``, ``improper_torsions``, ``vdw`` and ``electrostatics``; a collection without interactions
+    becomes no term. Interactions that share a SMIRNOFF parameter share its row (mapping ``select``); charges that are
+    sums of a base charge and increments are mapped by ``linear``. Constraints are kept as data.
+
+    Args:
+        interchange: the Interchange.
+        force_field: the ``openff.toolkit.ForceField`` that it was made with. An Interchange knows its parameters'
+            SMIRKS only; with the force field, the keys hold their ids (``b84``) as well.
+        ewald_tolerance: error tolerance of the Ewald sums of periodic systems, which an Interchange does not state.
+            The default is that of ``Interchange.to_openmm``.
+
+    Raises:
+        UnsupportedError: the Interchange holds something that has no exact counterpart: virtual sites, GBSA, plug-ins,
+            other functional forms, parameters interpolated by bond order, a nonbonded method that the standard lacks.
+        BundleError: the force field is another one than that of the Interchange.
+    """
+    collections = {name: collection for name, collection in interchange.collections.items() if collection.key_map}
+    # Unknown collections first: they say more than what they bring into the known ones.
+    for name in sorted(collections, key=_EXPRESSIONS.__contains__):
+        _check(name, collections[name])
+    parameters = {
+        name: read_parameters(collection, where=name, force_field=force_field)
+        for name, collection in collections.items()
+        if name != "Constraints"
+    }
+    atoms = read_topology(interchange.topology)
+    n_atoms = len(atoms.atomic_numbers)
+    periodic = interchange.box is not None
+    terms: dict[str, Term] = {}
+    tables: dict[str, Table] = {}
+    models: dict[str, Model] = {}
+    for name, (term, form_name) in _VALENCE.items():
+        if name in parameters:
+            found = parameters[name]
+            terms[term] = Term(form=form_name, indices=found.atoms, table=term, mapping=Select(found.index))
+            tables[term] = found.table(form_name)
+    vdw, electrostatics = collections.get("vdW"), collections.get("Electrostatics")
+    options: dict[str, Any] = {"periodic": periodic, "tolerance": ewald_tolerance}
+    if vdw is not None:
+        terms["vdw"], tables["vdw"] = vdw_term(vdw, parameters["vdW"], n_atoms, **options)
+    if electrostatics is not None:
+        terms["electrostatics"], tables["electrostatics"] = electrostatics_term(
+            electrostatics, parameters["Electrostatics"], atoms.molecule_offsets, **options
+        )
+        models = _models(electrostatics)
+        if models and all(key.handler == "NAGLCharges" for key in parameters["Electrostatics"].keys):
+            tables["electrostatics"] = replace(tables["electrostatics"], model=next(iter(models)))
+    return Bundle(
+        system_offsets=np.array([0, n_atoms], dtype=np.int32),
+        atomic_numbers=atoms.atomic_numbers,
+        terms=terms,
+        tables=tables,
+        exceptions=exceptions_from_bonds(atoms.bonds, n_atoms, vdw=vdw, electrostatics=electrostatics),
+        masses=atoms.masses,
+        bonds=atoms.bonds,
+        box=interchange.box.m_as("nm")[None].astype(np.float64) if periodic else None,
+        constraints=_constraints(collections.get("Constraints")),
+        system_names=None if atoms.name is None else (atoms.name,),
+        models=models,
+        provenance=_provenance(atoms, force_field),
+    )
+
+
+def _check(name: str, collection: Any) -> None:
+    """Refuse by name what has no exact counterpart."""
+    if collection.is_plugin or name not in _EXPRESSIONS:
+        what = "is of a plug-in" if collection.is_plugin else "is not supported"
+        raise UnsupportedError(
+            f"collection {name!r} {what}; from_interchange understands {', '.join(_EXPRESSIONS)}. Nothing is left out: "
+            "remove it from the Interchange if its energy is not wanted"
+        )
+    if collection.expression != _EXPRESSIONS[name]:
+        raise UnsupportedError(
+            f"collection {name!r} has the expression {collection.expression!r}; expected {_EXPRESSIONS[name]!r}"
+        )
+    for key in collection.key_map:
+        if key.atom_indices is None:
+            raise UnsupportedError(f"collection {name!r} holds a virtual site ({key!r}); they are not supported")
+
+
+def _constraints(collection: Any) -> Constraints | None:
+    if collection is None:
+        return None
+    distances = [collection.potentials[key].parameters["distance"] for key in collection.key_map.values()]
+    pairs = np.array([key.atom_indices for key in collection.key_map], dtype=np.int32)
+    return Constraints(pairs=pairs, lengths=magnitudes(distances, "nm"))
+
+
+def _models(electrostatics: Any) -> dict[str, Model]:
+    """Return the charge models that the collection names."""
+    files = {
+        key.extras["partial_charge_method"]
+        for key in electrostatics.key_map
+        if getattr(key, "extras", {}).get("handler") == "NAGLChargesHandler"
+    }
+    named = map(split_model_file, sorted(files))
+    return {name: Model(version=version, framework=MODEL_FRAMEWORK) for name, version in named}
+
+
+def _provenance(atoms: Atoms, force_field: Any) -> dict[str, Any]:
+    import openff.interchange
+    import openff.toolkit
+
+    provenance: dict[str, Any] = {
+        "producer": "ffbridge.from_interchange",
+        "versions": {
+            "openff-interchange": openff.interchange.__version__,
+            "openff-toolkit": openff.toolkit.__version__,
+        },
+        "conversions": list(_CONVERSIONS),
+        "n_molecules": len(atoms.molecule_offsets) - 1,
+    }
+    if force_field is not None:
+        provenance["force_field"] = {"author": force_field.author, "date": force_field.date}
+    return provenance

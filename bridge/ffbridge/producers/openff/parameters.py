@@ -1,0 +1,199 @@
+"""Parameters of an Interchange collection: one table row per force-field parameter, and the row of each interaction.
+
+A collection holds ``key_map`` (atoms -> PotentialKey) and ``potentials`` (PotentialKey -> values), in different orders.
+Rows are numbered here in the order in which ``key_map`` first uses them. Two keys are one parameter if they name the
+same handler, pattern and index; equal values alone do not make them one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ffbridge.errors import BundleError, UnsupportedError
+from ffbridge.forms import form
+from ffbridge.table import ParameterKey, Table
+
+__all__ = ["Parameters", "magnitudes", "read_parameters"]
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int32]
+
+PER_MOLECULE = frozenset({"molecules_with_preset_charges", "ExternalSource"})
+"""Handlers, beside those whose names end in ``Handler``, whose pattern is a mapped SMILES and no SMIRKS."""
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """What a collection says, before it is brought into the columns of a form.
+
+    Attributes:
+        atoms: ``(n_terms, arity) int32``, atoms of each interaction, in the order of the collection.
+        index: ``(n_terms,) int32``, the row of each interaction.
+        keys: key of each row.
+        values: the named values of each row, as quantities.
+        where: the collection's name, for messages.
+    """
+
+    atoms: Indices
+    index: Indices
+    keys: tuple[ParameterKey, ...]
+    values: tuple[dict[str, Any], ...]
+    where: str
+
+    def column(self, name: str, unit: str) -> Floats:
+        """Return one named value of every row, ``(n_params,)`` in that unit."""
+        try:
+            return magnitudes([values[name] for values in self.values], unit)
+        except KeyError:
+            known = sorted({key for values in self.values for key in values})
+            raise UnsupportedError(
+                f"collection {self.where!r}: expected every potential to state {name!r}; they state {', '.join(known)}"
+            ) from None
+
+    def table(self, form_name: str) -> Table:
+        """Return the rows as a table of a form. A torsion's k is the source's k / idivf.
+
+        Raises:
+            BundleError: a column that must hold whole numbers does not, or an idivf is 0.
+        """
+        declared = form(form_name)
+        values = np.empty((len(self.keys), len(declared.columns)))
+        for position, column in enumerate(declared.columns):
+            found = self.column(column.name, column.unit)
+            if column.name == "k" and "idivf" in self.values[0]:
+                found = found / self._divisors()
+            values[:, position] = self._whole(found, column.name) if column.integer else found
+        return Table(values=values, columns=declared.column_names, units=declared.units, keys=self.keys)
+
+    def _divisors(self) -> Floats:
+        divisors = self.column("idivf", "1")
+        if not divisors.all():
+            raise BundleError(f"collection {self.where!r}: {self.keys[int(divisors.argmin())]} has idivf 0")
+        return divisors
+
+    def _whole(self, values: Floats, name: str) -> Floats:
+        # Quantities that went through a unit conversion may be off a whole number by rounding.
+        rounded = np.rint(values)
+        wrong = np.abs(values - rounded) > 1e-9
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise BundleError(
+                f"collection {self.where!r}: expected a whole number as {name}, got {values[row]} ({self.keys[row]})"
+            )
+        return rounded
+
+
+def read_parameters(collection: Any, *, where: str, force_field: Any = None) -> Parameters:
+    """Return the parameters of a collection of an Interchange.
+
+    Args:
+        collection: the collection, with at least one interaction.
+        where: its name.
+        force_field: the ``ForceField`` it was made with, for the parameters' ids.
+
+    Raises:
+        UnsupportedError: a potential is interpolated between parameters by bond order.
+        BundleError: the force field has no parameter of that pattern.
+    """
+    rows: dict[tuple[Any, ...], int] = {}
+    sources: list[Any] = []
+    index = np.empty(len(collection.key_map), dtype=np.int32)
+    for term, key in enumerate(collection.key_map.values()):
+        identity = (key.associated_handler, key.id, key.mult, key.bond_order)
+        row = rows.setdefault(identity, len(rows))
+        if row == len(sources):
+            sources.append(key)
+        index[term] = row
+    potentials = [collection.potentials[key] for key in sources]
+    _refuse_interpolated(sources, potentials, where)
+    ids = _ids(sources, where, force_field)
+    keys = tuple(
+        ParameterKey(handler=_section(key, where), pattern=key.id, id=name, index=key.mult)
+        for key, name in zip(sources, ids, strict=True)
+    )
+    atoms = np.array([key.atom_indices for key in collection.key_map], dtype=np.int32)
+    return Parameters(atoms, index, keys, tuple(potential.parameters for potential in potentials), where)
+
+
+def magnitudes(quantities: Sequence[Any], unit: str) -> Floats:
+    """Return the magnitudes of pint quantities in a unit; plain numbers count as dimensionless.
+
+    One conversion is done for each unit that occurs, whatever the number of quantities.
+
+    Raises:
+        UnsupportedError: a quantity has another dimension.
+    """
+    from pint import DimensionalityError
+
+    from openff.units import Quantity
+
+    groups: dict[Any, list[int]] = {}
+    for position, quantity in enumerate(quantities):
+        groups.setdefault(getattr(quantity, "units", "1"), []).append(position)
+    result = np.empty(len(quantities))
+    for source, positions in groups.items():
+        values = np.array(
+            [getattr(quantities[position], "m", quantities[position]) for position in positions], dtype=float
+        )
+        try:
+            result[positions] = Quantity(values, source).m_as(unit)
+        except DimensionalityError as error:
+            raise UnsupportedError(f"expected a quantity in {unit}, got one in {source}: {error}") from error
+    return result
+
+
+def _refuse_interpolated(keys: Sequence[Any], potentials: Sequence[Any], where: str) -> None:
+    from openff.interchange.components.potentials import WrappedPotential
+
+    for key, potential in zip(keys, potentials, strict=True):
+        if isinstance(potential, WrappedPotential):
+            raise UnsupportedError(
+                f"collection {where!r}: the parameter {key.id!r} is interpolated by bond order (WrappedPotential), "
+                "which from_interchange does not support; use a force field without bond-order interpolation"
+            )
+
+
+def _section(key: Any, where: str) -> str:
+    # Charges of per-molecule models carry the name of the handler's class instead of the force field's section.
+    return (key.associated_handler or where).removesuffix("Handler")
+
+
+def _ids(keys: Iterable[Any], where: str, force_field: Any) -> list[str]:
+    """Return the force field's id of each parameter; empty where it has none, or is not known."""
+    lookups: dict[str, Callable[[str], str]] = {}
+    ids: list[str] = []
+    for key in keys:
+        handler = key.associated_handler or where
+        if force_field is None or handler in PER_MOLECULE or handler.endswith("Handler"):
+            ids.append("")
+            continue
+        if handler not in lookups:
+            lookups[handler] = _lookup(force_field, handler)
+        ids.append(lookups[handler](key.id))
+    return ids
+
+
+def _lookup(force_field: Any, handler: str) -> Callable[[str], str]:
+    if handler not in force_field.registered_parameter_handlers:
+        raise BundleError(
+            f"force_field: it has no section {handler!r}; pass the one that the Interchange was made with"
+        )
+    names = {
+        parameter.smirks: parameter.id or "" for parameter in force_field.get_parameter_handler(handler).parameters
+    }
+
+    def find(pattern: str) -> str:
+        try:
+            return names[pattern]
+        except KeyError:
+            raise BundleError(
+                f"force_field: its section {handler!r} has no pattern {pattern!r}; pass the one that the Interchange "
+                "was made with"
+            ) from None
+
+    return find
