@@ -5,9 +5,14 @@ from __future__ import annotations
 import ctypes
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# The same examples on every machine, and no limit on the time of one: the first call compiles.
+hypothesis.settings.register_profile("ffbridge", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("ffbridge")
 
 
 def cuda_fault() -> str | None:
