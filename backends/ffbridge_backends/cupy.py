@@ -66,8 +66,7 @@ class CupyBackend(Backend):
 
     def copy(self, array: Array, *, dtype: str | None = None, device: str | None = None) -> Array:
         """A contiguous copy, on the array's own device if no other is asked for."""
-        index = array.device.id if device is None else int(device.partition(":")[2] or 0)
-        with self.framework.cuda.Device(index):
+        with array.device if device is None else self._device(device):
             return self.framework.array(array, dtype=dtype, copy=True, order="C")
 
     def to_host(self, array: Array) -> Any:
@@ -76,8 +75,17 @@ class CupyBackend(Backend):
 
     def from_host(self, array: Any, device: str) -> Array:
         """Copies to the device."""
-        with self.framework.cuda.Device(int(device.partition(":")[2] or 0)):
+        with self._device(device):
             return self.framework.asarray(array)
+
+    def _device(self, name: str) -> Any:
+        known = self.devices()
+        wanted = name if ":" in name else f"{name}:0"
+        if wanted not in known:
+            raise ExchangeError(
+                f"CuPy has no device {wanted!r}: it finds {', '.join(known) or 'no CUDA device on this machine'}"
+            )
+        return self.framework.cuda.Device(int(wanted.partition(":")[2]))
 
     def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
         """By ``cupy.add.at``: atomic additions."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ffbridge.backend import Array, Backend, Capabilities
 from ffbridge.dtypes import FLOAT8, STANDARD, WIDE
 from ffbridge.errors import ExchangeError
 from ffbridge.layout import Layout, Strides, contiguous_strides
 from ffbridge.memory import ALIGNMENT
+
+if TYPE_CHECKING:
+    from ffbridge.function import EngineFunction
 
 __all__ = ["JaxBackend", "backend"]
 
@@ -140,6 +144,12 @@ class JaxBackend(Backend):
     def view(self, array: Array, dtype: str) -> Array:
         """The same bits as another dtype, in new memory."""
         return array.view(dtype)
+
+    def differentiable(self, function: EngineFunction) -> Callable[..., tuple[Array, ...]]:
+        """By one primitive for every engine function."""
+        from ffbridge_backends.hosts.jax import differentiable
+
+        return differentiable(function)
 
     def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
         """By ``jax.ops.segment_sum``."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ffbridge.backend import Array, Backend, Capabilities
 from ffbridge.dtypes import FLOAT8, STANDARD
 from ffbridge.errors import ExchangeError
 from ffbridge.layout import Layout, Strides
+
+if TYPE_CHECKING:
+    from ffbridge.function import EngineFunction
 
 __all__ = ["TorchBackend", "backend"]
 
@@ -137,9 +141,7 @@ class TorchBackend(Backend):
 
     def _refuse(self, array: Array, fault: str, remedy: str) -> NoReturn:
         shape = "several shapes" if array.is_nested else f"shape {tuple(array.shape)}"
-        raise ExchangeError(
-            f"a torch tensor of {shape} cannot leave torch: {fault}. What to do: {remedy}"
-        )
+        raise ExchangeError(f"a torch tensor of {shape} cannot leave torch: {fault}. What to do: {remedy}")
 
     def dtype(self, array: Array) -> str:
         """The dtype's name."""
@@ -199,6 +201,12 @@ class TorchBackend(Backend):
     def detach(self, array: Array) -> Array:
         """The tensor without its graph."""
         return array.detach()
+
+    def differentiable(self, function: EngineFunction) -> Callable[..., tuple[Array, ...]]:
+        """By one autograd.Function for every engine function."""
+        from ffbridge_backends.hosts.torch import differentiable
+
+        return differentiable(function)
 
     def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
         """By ``index_add``."""

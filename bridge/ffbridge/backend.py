@@ -9,14 +9,17 @@ decision whether to alias, copy or refuse included, is done by :mod:`ffbridge.ex
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ffbridge.errors import UnsupportedError
 from ffbridge.layout import Layout, Strides, obstacle
 from ffbridge.plugin import Plugin
+
+if TYPE_CHECKING:
+    from ffbridge.function import EngineFunction
 
 __all__ = ["HOST", "Array", "Backend", "Capabilities"]
 
@@ -43,7 +46,8 @@ class Capabilities:
         immutable: its arrays are never written, so it may alias memory that must not be.
         keeps_read_only: an import of read-only memory gives a read-only array.
         versioned: its ``from_dlpack`` asks for DLPack 1, which can tell that memory is read-only.
-        hides_read_only: its `Backend.export` shows read-only memory to consumers that are not `versioned`; others get a copy.
+        hides_read_only: its `Backend.export` shows read-only memory to consumers that are not `versioned`, which
+            otherwise get a copy.
         view_copies: `Backend.view` copies.
     """
 
@@ -156,6 +160,20 @@ class Backend(Plugin):
             n_segments: rows of the result, ``(n_segments, ...)``.
         """
         raise UnsupportedError(f"backend {self.name!r} does not implement segment_sum, which energies need")
+
+    def differentiable(self, function: EngineFunction) -> Callable[..., tuple[Array, ...]]:
+        """An engine function as a function of this framework's arrays, which its automatic differentiation understands.
+
+        Args:
+            function: takes arrays of any framework, as long as they carry no gradient, and returns those of its engine.
+                Derivatives are calls of ``function.vjp()`` and ``function.jvp()``.
+
+        Returns:
+            As it is here, for frameworks without automatic differentiation: values only.
+        """
+        from ffbridge.exchange import share
+
+        return lambda *inputs: tuple(share(output, self).array for output in function(*inputs))
 
     def about(self, thing: object) -> str | None:
         """What to tell about something of this framework that is not among `array_types`: what it is and the remedy."""

@@ -219,7 +219,8 @@ def _admit(array: Array, producer: Backend, consumer: Backend) -> str:
     where = producer.device(array)
     if where not in can.devices and _kind(where) not in can.devices:
         reason = f"{consumer.name} has no arrays on {where}"
-        _refuse(array, producer, consumer, Obstacle(reason, 'move it explicitly, with device="cpu"'))
+        target = "cpu" if "cpu" in can.devices else min(can.devices)
+        _refuse(array, producer, consumer, Obstacle(reason, f'move it explicitly, with device="{target}"'))
     return name
 
 

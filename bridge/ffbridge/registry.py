@@ -41,7 +41,7 @@ class BackendInfo:
         version: of its framework; None if not available.
         devices: which it can use here.
         abilities: what it can do, in short phrases.
-        install: the command that installs its framework; empty if the plug-in itself fails.
+        install: the command that installs its framework; empty if the plug-in itself cannot be loaded.
         problem: why it is not available; None if it is.
     """
 
@@ -98,7 +98,7 @@ class Registry(Generic[PluginT]):
         """
         if not isinstance(plugin, self._base):
             raise RegistrationError(
-                f"{plugin!r} is not a {self.kind}: expected an instance of {self._base.__module__}."
+                f"{plugin!r} cannot be registered as {self.kind}: expected an instance of {self._base.__module__}."
                 f"{self._base.__qualname__}, got {type(plugin).__module__}.{type(plugin).__qualname__}"
             )
         if not override and (plugin.name in self._plugins or plugin.name in self._entry_points):
@@ -184,14 +184,15 @@ class Registry(Generic[PluginT]):
             return info
         try:
             plugin.require()
+            devices = plugin.devices()
             return replace(
                 info,
-                available=True,
+                available=bool(devices),
                 version=plugin.version(),
-                devices=plugin.devices(),
+                devices=devices,
                 abilities=plugin.abilities(),
                 install=plugin.install,
-                problem=None,
+                problem=None if devices else "it finds no device on this machine",
             )
         except MissingDependencyError as error:
             return replace(info, install=plugin.install, problem=str(error))

@@ -23,7 +23,7 @@ def bits(dtype: np.dtype, shape: tuple[int, ...], seed: int = 7) -> np.ndarray:
     buffer = np.empty(count + 64, np.uint8)
     start = -buffer.ctypes.data % 64
     data = buffer[start : start + count]
-    data[:] = np.random.default_rng(seed).integers(0, 2 if dtype == bool else 256, count)
+    data[:] = np.random.default_rng(seed).integers(0, 2 if dtype.kind == "b" else 256, count)
     return data.view(dtype).reshape(shape)
 
 

@@ -1,7 +1,7 @@
 """What is expected of every exchange, as data: producer × consumer × dtype × layout.
 
-An outcome is ``alias``; or a key of `COPIES`, a copy with that reason; or a key of `REFUSALS`; or ``-``, which the producer
-cannot make. With ``copy=False`` every copy is refused, but for an ``immutable`` source, which is aliased.
+An outcome is ``alias``; or a key of `COPIES`, a copy with that reason; or a key of `REFUSALS`; or ``-``, which the
+producer cannot make. With ``copy=False`` every copy is refused, but for an ``immutable`` source, which is aliased.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ REFUSALS = {
     "none": "has no dtype|no other framework has",
     "x64": "jax_enable_x64",
 }
-"""What the message of the refusal says. ``x64`` holds only while jax_enable_x64 is off; with it on, the outcome is alias."""
+"""What the message of the refusal says. ``x64`` holds only while jax_enable_x64 is off; else the outcome is alias."""
 
 LAYOUTS = """
              numpy>torch  numpy>jax   torch>numpy  torch>jax   jax>numpy  jax>torch
@@ -96,7 +96,7 @@ def _table(text: str) -> dict[str, dict[str, str]]:
 
 
 def _possible(dtype: str, layout: str) -> bool:
-    """Whether the layout exists for the dtype: conjugates of complex numbers, their negated parts, bytes that are aligned."""
+    """Whether the layout exists for the dtype: only complex numbers have conjugates, and single bytes are aligned."""
     if dtype in ("float128", "complex32", "int4"):
         return layout == "contiguous"
     if layout == "conj":

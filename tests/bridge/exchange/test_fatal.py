@@ -1,4 +1,4 @@
-"""Exchanges that kill the process when the frameworks do them, each in a process of its own; those of ffbridge do not."""
+"""Exchanges that kill the process when the frameworks do them; those of ffbridge do not."""
 
 from __future__ import annotations
 

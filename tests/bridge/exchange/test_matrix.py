@@ -62,7 +62,9 @@ def check_case(case: Case):
     check_result(case, made, transfer(made.array, case.consumer), reason)
     check_result(case, made, share(made.array, case.consumer), None if case.outcome in PROMISES else reason)
     own = transfer(made.array, case.consumer, copy=True)
-    check_result(case, made, own, reason if reason and case.outcome not in (*PROMISES, "bits") else "a copy was asked for")
+    check_result(
+        case, made, own, reason if reason and case.outcome not in (*PROMISES, "bits") else "a copy was asked for"
+    )
     if reason is None or case.outcome == "immutable":
         check_result(case, made, transfer(made.array, case.consumer, copy=False), None)
     else:

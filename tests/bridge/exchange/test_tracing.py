@@ -1,4 +1,4 @@
-"""Inside jit, vmap, grad and their like there are no values yet: one clear error, and none for what stays where it is."""
+"""Inside jit, vmap and grad there are no values yet: one clear error, and none for what stays where it is."""
 
 from __future__ import annotations
 
