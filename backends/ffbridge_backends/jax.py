@@ -145,6 +145,10 @@ class JaxBackend(Backend):
         """The same bits as another dtype, in new memory."""
         return array.view(dtype)
 
+    def is_tracked(self, array: Array) -> bool:
+        """Whether it is a tracer."""
+        return isinstance(array, self._tracer)
+
     def differentiable(self, function: EngineFunction) -> Callable[..., tuple[Array, ...]]:
         """By one primitive for every engine function."""
         from ffbridge_backends.hosts.jax import differentiable

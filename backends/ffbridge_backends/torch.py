@@ -198,6 +198,10 @@ class TorchBackend(Backend):
         """The same bits as another dtype."""
         return array.view(getattr(self.framework, dtype))
 
+    def is_tracked(self, array: Array) -> bool:
+        """Whether it requires grad or is wrapped by torch.func."""
+        return bool(array.requires_grad) or self._is_wrapped(array)
+
     def detach(self, array: Array) -> Array:
         """The tensor without its graph."""
         return array.detach()

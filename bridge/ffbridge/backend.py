@@ -147,6 +147,10 @@ class Backend(Plugin):
         """A NumPy array as an array on `device`, copied. Needed where ``cpu`` is not among `Capabilities.devices`."""
         raise UnsupportedError(f"backend {self.name!r} does not copy from host memory")
 
+    def is_tracked(self, array: Array) -> bool:
+        """Whether the array carries a gradient or a trace of its framework's automatic differentiation."""
+        return False
+
     def detach(self, array: Array) -> Array:
         """The same values without the gradient that the array carries. Needed where arrays carry one themselves."""
         return array

@@ -38,7 +38,7 @@ class BackendInfo:
     Attributes:
         name: as ``fb.to`` or ``fb.potential`` take it.
         available: whether it can be used now.
-        version: of its framework; None if not available.
+        version: of its framework; None if that is not installed.
         devices: which it can use here.
         abilities: what it can do, in short phrases.
         install: the command that installs its framework; empty if the plug-in itself cannot be loaded.
