@@ -49,7 +49,7 @@ def cross(
     owner = backend_of(array)
     name = owner.dtype(array)
     narrowed = None
-    if owner.namespace.isdtype(array.dtype, "real floating"):
+    if name.startswith(("float", "bfloat")):
         wanted = dtype
     elif name == "int64" and "int64" not in get_backend(backend).capabilities.dtypes:
         _check_fits_int32(path, array, backend)

@@ -104,10 +104,15 @@ def espaloma_arrays(
         name: NodeSet(count=len(owner), fields=fields[name], batch_sizes=np.bincount(owner, minlength=len(batch)))
         for name, owner in owners.items()
     }
-    edges = {}
-    for edge_type, (src, dst) in _relations(indices, molecule_of_atom).items():
-        per_graph = np.bincount(owners[edge_type[0]][src], minlength=len(batch))
-        edges[edge_type] = EdgeSet(src=src.astype(id_dtype), dst=dst.astype(id_dtype), fields={}, batch_sizes=per_graph)
+    edges = {
+        edge_type: EdgeSet(
+            src=src.astype(id_dtype, copy=False),
+            dst=dst.astype(id_dtype, copy=False),
+            fields={},
+            batch_sizes=nodes[counted].batch_sizes,
+        )
+        for edge_type, (src, dst, counted) in _relations(indices, molecule_of_atom).items()
+    }
     return Graph(nodes=nodes, edges=edges)
 
 
@@ -146,17 +151,20 @@ def _indices(bonds: Indices, molecule_of_atom: Indices, *, scheme: str) -> dict[
     }
 
 
-def _relations(indices: dict[str, Indices], molecule_of_atom: Indices) -> dict[EdgeType, tuple[Indices, Indices]]:
-    """Return source and destination ids of every edge type; each relation but that of neighbors has its reverse."""
+def _relations(indices: dict[str, Indices], molecule_of_atom: Indices) -> dict[EdgeType, tuple[Indices, Indices, str]]:
+    """Return source and destination ids of every edge type, and the node type that has one node for each of its edges.
+
+    Each relation but that of neighbors has its reverse.
+    """
     n_atoms = len(molecule_of_atom)
-    edges: dict[EdgeType, tuple[Indices, Indices]] = {
-        ("n1", "n1_neighbors_n1", "n1"): (indices["n2"][:, 0], indices["n2"][:, 1])
+    edges: dict[EdgeType, tuple[Indices, Indices, str]] = {
+        ("n1", "n1_neighbors_n1", "n1"): (indices["n2"][:, 0], indices["n2"][:, 1], "n2")
     }
 
     def link(small: str, big: str, position: int, parts: Indices) -> None:
         wholes = np.arange(len(parts))
-        edges[small, f"{small}_as_{position}_in_{big}", big] = (parts, wholes)
-        edges[big, f"{big}_has_{position}_{small}", small] = (wholes, parts)
+        edges[small, f"{small}_as_{position}_in_{big}", big] = (parts, wholes, big)
+        edges[big, f"{big}_has_{position}_{small}", small] = (wholes, parts, big)
 
     for small in _PATHS[:-1]:
         lookup = _Lookup(indices[small], n_atoms)
@@ -169,8 +177,8 @@ def _relations(indices: dict[str, Indices], molecule_of_atom: Indices) -> dict[E
             link("n1", big, position, indices[big][:, position])
     for name, rows in indices.items():
         molecules = molecule_of_atom[rows[:, 0]]
-        edges[name, f"{name}_in_g", "g"] = (np.arange(len(rows)), molecules)
-        edges["g", f"g_has_{name}", name] = (molecules, np.arange(len(rows)))
+        edges[name, f"{name}_in_g", "g"] = (np.arange(len(rows)), molecules, name)
+        edges["g", f"g_has_{name}", name] = (molecules, np.arange(len(rows)), name)
     return edges
 
 
