@@ -42,12 +42,13 @@ def document_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
 def _dangling(document: Mapping[str, Any]) -> Iterator[Fault]:
     tables, models = document["tables"], document.get("models", {})
     used = {term["table"] for term in document["terms"].values()}
+    unused = set(tables) - used if used <= set(tables) else set()
     for name, term in document["terms"].items():
         if term["table"] not in tables:
             known = ", ".join(sorted(tables)) or "none"
             yield Fault(f"terms/{name}/table", f"there is no table {term['table']!r}; there are: {known}", "I-2")
     for name, table in tables.items():
-        if name not in used:
+        if name in unused:
             yield Fault(f"tables/{name}", "no term uses this table: leave it out, or name it in a term", "T-5")
         if len(table["columns"]) != len(table["units"]):
             yield Fault(

@@ -114,7 +114,8 @@ def _linear_faults(path: str, columns: tuple[Column, ...], values: Array, arrays
         return
     rows = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     n_rows = len(offsets) - 1
-    for column, value in zip(columns, values.T, strict=True):
+    # `columns` is empty where those of the table are not those of the form.
+    for column, value in zip(columns, values.T, strict=False):
         if column.integer:
             yield from _integer_faults(path, column.name, rows, n_rows, weights, value[entries])
         elif column.minimum is not None:

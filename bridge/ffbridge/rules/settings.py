@@ -68,7 +68,7 @@ def _box_faults(path: str, method: str, cutoff: float, box: np.ndarray[Any, Any]
         )
         return
     shortest = np.diagonal(box, axis1=1, axis2=2).min(axis=1)
-    if (bad := 2 * cutoff > shortest * (1 + TOLERANCE)).any():
+    if (bad := (2 * cutoff > shortest * (1 + TOLERANCE)) & (shortest > 0)).any():
         width = shortest[bad][0]
         yield Fault(
             f"box{listed(bad)}",

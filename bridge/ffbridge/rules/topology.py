@@ -24,7 +24,17 @@ _WEIGHT_SUMS = {"origin_weights": 1, "x_weights": 0, "y_weights": 0}
 
 def faults(document: Mapping[str, Any], arrays: Arrays) -> Iterator[Fault]:
     """Yield the breaks of the rules G (systems, topology) and I (indices)."""
-    yield from _system_faults(document, arrays)
+    unsound = list(_system_faults(arrays))
+    yield from unsound
+    if unsound:
+        arrays = {path: array for path, array in arrays.items() if path != "system_offsets"}
+    names = document.get("system_names")
+    if (
+        names is not None
+        and "system_offsets" in arrays
+        and len(names) != (n_systems := len(arrays["system_offsets"]) - 1)
+    ):
+        yield Fault("system_names", f"{len(names)} names for {n_systems} systems", "D-6")
     yield from _atom_faults(arrays)
     if (box := arrays.get("box")) is not None:
         yield from _box_faults(box)
@@ -43,13 +53,11 @@ def faults(document: Mapping[str, Any], arrays: Arrays) -> Iterator[Fault]:
             yield from _term_faults(f"terms/{name}/indices", indices, forms()[term["form"]].kind, arrays)
 
 
-def _system_faults(document: Mapping[str, Any], arrays: Arrays) -> Iterator[Fault]:
+def _system_faults(arrays: Arrays) -> Iterator[Fault]:
     offsets = arrays.get("system_offsets")
     if offsets is None:
         return
-    n_systems, names = len(offsets) - 1, document.get("system_names")
-    if names is not None and len(names) != n_systems:
-        yield Fault("system_names", f"{len(names)} names for {n_systems} systems", "D-6")
+    n_systems = len(offsets) - 1
     if n_systems < 1 or offsets[0] != 0 or (offsets[1:] <= offsets[:-1]).any():
         yield Fault("system_offsets", "must begin with 0 and increase: each system has at least one atom", "G-1")
     elif "atomic_numbers" in arrays and offsets[-1] != len(arrays["atomic_numbers"]):
@@ -84,15 +92,13 @@ def _box_faults(box: Array) -> Iterator[Fault]:
 def _index_faults(path: str, indices: Array, arrays: Arrays, *, distinct: bool = True) -> Iterator[Fault]:
     """Yield rows with atoms that do not exist, lie in several systems, or, if `distinct`, stand twice."""
     offsets, numbers = arrays.get("system_offsets"), arrays.get("atomic_numbers")
-    if offsets is None or numbers is None:
-        return
-    n_atoms = len(numbers)
-    if (out := (indices < 0) | (indices >= n_atoms)).any():
-        yield Fault(f"{path}{listed(out)}", f"atoms must be in [0, {n_atoms}), found {indices[out][0]}", "I-3")
-    inside = ~out.any(axis=1)
-    systems = np.searchsorted(offsets, indices, side="right")
-    if (bad := inside & (systems != systems[:, :1]).any(axis=1)).any():
-        yield Fault(f"{path}{listed(bad)}", "all atoms of a row must be of the same system", "I-4")
+    if numbers is not None and (out := (indices < 0) | (indices >= len(numbers))).any():
+        yield Fault(f"{path}{listed(out)}", f"atoms must be in [0, {len(numbers)}), found {indices[out][0]}", "I-3")
+    if offsets is not None:
+        systems = np.searchsorted(offsets, indices, side="right")
+        inside = (indices >= 0) & (indices < offsets[-1])
+        if (bad := inside.all(axis=1) & (systems != systems[:, :1]).any(axis=1)).any():
+            yield Fault(f"{path}{listed(bad)}", "all atoms of a row must be of the same system", "I-4")
     ordered = np.sort(indices, axis=1)
     if distinct and (bad := (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)).any():
         yield Fault(f"{path}{listed(bad)}", "the atoms of a row must all be different", "I-5")

@@ -1,0 +1,1 @@
+"""The standard: its text, its data, and the vectors."""

@@ -1,0 +1,195 @@
+"""Bundles that break one rule each: a valid one with a change, or a file."""
+# ruff: noqa: E501 (CHANGES is a table, one vector a line)
+
+from __future__ import annotations
+
+import json
+
+import rfc8785
+
+from tests.spec import independent
+
+from . import valid
+from .write import array, ints, reals
+
+FULL_KEYS = valid.full()[0]["tables"]["bonds"]["keys"]
+ARRAYS = valid.full()[1]
+HASH = valid.full()[0]["models"]["net"]["sha256"]
+
+
+def edited(path, *changes):
+    """An array of `full` with some of its values, counted in C order, replaced."""
+    data = list(ARRAYS[path]["data"])
+    for position, value in changes:
+        data[position] = value
+    return {path: ARRAYS[path] | {"data": data}}
+
+
+def settings(name, **changes):
+    return {"terms": {name: {"settings": changes}}}
+
+
+def in_table(name, **changes):
+    return {"tables": {name: changes}}
+
+
+def in_term(name, **changes):
+    return {"terms": {name: changes}}
+
+
+def two_sites():
+    """The virtual site of `full` listed twice."""
+    paths = [path for path in ARRAYS if path.startswith("virtual_sites/")]
+    return {
+        path: ARRAYS[path] | {"shape": [2, *ARRAYS[path]["shape"][1:]], "data": ARRAYS[path]["data"] * 2}
+        for path in paths
+    }
+
+
+NEW_TABLE = {"tables": {"spare": valid.BOND}}
+OFFSETS, COLUMNS, WEIGHTS = (f"terms/improper_torsions/mapping/{part}" for part in ("offsets", "columns", "weights"))
+MOVED = "virtual_sites/"
+
+# name: rule, path of the fault, title, document patch, changed arrays
+CHANGES = {
+    "unknown_member": ("D-1", "document", "a member that the standard does not have", {"charge_model": "am1bcc"}, {}),
+    "missing_terms": ("D-1", "document", "no terms", {"terms": None}, {}),
+    "unknown_table_member": ("D-1", "tables/bonds", "a table with an unknown member", in_table("bonds", scale=2), {}),
+    "term_without_form": ("D-1", "terms/bonds", "a term without form", in_term("bonds", form=None), {}),
+    "names_not_texts": ("D-1", "system_names/1", "a name that is a number", {"system_names": ["a", 2]}, {}),
+    "other_format": ("D-2", "format", "another format", {"format": "bundle"}, {}),
+    "major_version": ("D-3", "version", "a later major version", {"version": "2.0"}, {}),
+    "version_with_zero": ("D-3", "version", "a minor version with a leading zero", {"version": "1.01"}, {}),
+    "name_with_slash": ("D-4", "models", "a name with a slash", {"models": {"a/b": {"version": "", "framework": "", "sha256": ""}}}, {}),
+    "key_without_pattern": ("D-5", "tables/bonds/keys/2", "a key without pattern", in_table("bonds", keys=[*FULL_KEYS[:2], {"handler": "Bonds"}]), {}),
+    "key_with_empty_text": ("D-5", "tables/bonds/keys/0/handler", "a key with an empty handler", in_table("bonds", keys=[{"handler": "", "pattern": "a"}, *FULL_KEYS[1:]]), {}),
+    "key_with_negative_index": ("D-5", "tables/bonds/keys/1/index", "a key with a negative index", in_table("bonds", keys=[FULL_KEYS[0], FULL_KEYS[1] | {"index": -1}, FULL_KEYS[2]]), {}),
+    "too_few_names": ("D-6", "system_names", "one name for two systems", {"system_names": ["water"]}, {}),
+    "column_renamed": ("T-1", "tables/bonds/columns", "a column by another name", in_table("bonds", columns=["k", "r0"]), {}),
+    "columns_swapped": ("T-1", "tables/proper_torsions/columns", "columns in another order", in_table("proper_torsions", columns=["phase", "k", "periodicity"]), {}),
+    "wrong_units": ("T-2", "tables/bonds/units", "kilocalories and ångströms", in_table("bonds", units=["kcal/mol/angstrom^2", "angstrom"]), {}),
+    "too_few_keys": ("T-3", "tables/bonds/keys", "two keys for three rows", in_table("bonds", keys=FULL_KEYS[:2]), {}),
+    "repeated_key": ("T-4", "tables/bonds/keys[2]", "a key twice", in_table("bonds", keys=[*FULL_KEYS[:2], FULL_KEYS[0]]), {}),
+    "unused_table": ("T-5", "tables/spare", "a table that no term uses", NEW_TABLE, {"tables/spare/values": reals([[1, 2]])}),
+    "fractional_periodicity": ("T-6", "tables/proper_torsions/values[0]", "a periodicity of 1.5", {}, edited("tables/proper_torsions/values", (2, 1.5))),
+    "periodicity_zero": ("T-7", "tables/proper_torsions/values[0]", "a periodicity of 0", {}, edited("tables/proper_torsions/values", (2, 0))),
+    "negative_sigma": ("T-7", "tables/vdw/values[1]", "a negative sigma", {}, edited("tables/vdw/values", (2, -0.3))),
+    "unknown_form": ("I-1", "terms/bonds/form", "a form that the standard does not have", in_term("bonds", form="quartic_bond"), {}),
+    "unknown_table": ("I-2", "terms/bonds/table", "a table that is not there", in_term("bonds", table="bond"), {}),
+    "atom_out_of_range": ("I-3", "terms/bonds/indices[3]", "an atom beyond the last", {}, edited("terms/bonds/indices", (7, 8))),
+    "negative_atom": ("I-3", "exceptions/pairs[0]", "an atom before the first", {}, edited("exceptions/pairs", (0, -1))),
+    "atoms_of_two_systems": ("I-4", "terms/angles/indices[1]", "an angle across systems", {}, edited("terms/angles/indices", (5, 5))),
+    "site_of_another_system": ("I-4", "virtual_sites/parents[0]", "a virtual site with parents of another system", {}, edited("virtual_sites/parents", (0, 5), (1, 6), (2, 7))),
+    "atom_twice_in_row": ("I-5", "terms/proper_torsions/indices[0]", "an atom twice in a torsion", {}, edited("terms/proper_torsions/indices", (3, 0))),
+    "atom_twice_in_term": ("I-6", "terms/vdw/indices[7]", "an atom twice in a nonbonded term", {}, edited("terms/vdw/indices", (7, 6))),
+    "unknown_mapping": ("M-1", "terms/bonds/mapping", "a mapping that the standard does not have", in_term("bonds", mapping="dense"), {}),
+    "identity_of_other_length": ("M-2", "terms/angles/mapping", "identity with more rows than interactions", {}, {"terms/angles/indices": ints([[0, 1, 2], [1, 2, 3]])}),
+    "select_out_of_range": ("M-3", "terms/bonds/mapping/index[1, 4]", "rows beyond the table", {}, edited("terms/bonds/mapping/index", (1, 3), (4, -1))),
+    "offsets_end_early": ("M-4", OFFSETS, "entries that no interaction has", {}, {OFFSETS: ints([0, 1])}),
+    "offsets_decrease": ("M-4", "terms/electrostatics/mapping/offsets", "offsets that decrease", {}, edited("terms/electrostatics/mapping/offsets", (3, 2))),
+    "linear_out_of_range": ("M-5", f"{COLUMNS}[1]", "rows beyond the table", {}, {COLUMNS: ints([1, 3])}),
+    "integer_scaled": ("M-6", f"{WEIGHTS}[0]", "weights of a torsion that sum to 0.75", {}, {WEIGHTS: reals([0.25, 0.5])}),
+    "integers_mixed": ("M-6", f"{COLUMNS}[0]", "periodicities 1 and 2 in one torsion", {}, {COLUMNS: ints([0, 2])}),
+    "cutoff_as_text": ("S-1", "terms/vdw/settings/cutoff", "a cutoff that is a text", settings("vdw", cutoff="0.9"), {}),
+    "negative_cutoff": ("S-1", "terms/vdw/settings/cutoff", "a negative cutoff", settings("vdw", cutoff=-1), {}),
+    "unknown_setting": ("S-1", "terms/vdw/settings", "a setting that the standard does not have", settings("vdw", skin=0.2), {}),
+    "bonded_with_settings": ("S-2", "terms/bonds/settings", "settings of a bonded form", settings("bonds", cutoff=1), {}),
+    "method_of_another_form": ("S-3", "terms/vdw/settings/method", "Lennard-Jones by a reaction field", settings("vdw", method="reaction_field"), {}),
+    "no_method": ("S-3", "terms/vdw/settings/method", "no method", settings("vdw", method=None), {}),
+    "no_coulomb_constant": ("S-4", "terms/electrostatics/settings", "no Coulomb constant", settings("electrostatics", coulomb_constant=None), {}),
+    "setting_of_another_method": ("S-4", "terms/electrostatics/settings", "a dielectric constant for PME", settings("electrostatics", dielectric=80), {}),
+    "unknown_mixing_rule": ("S-5", "terms/vdw/settings/mixing_rule", "a mixing rule that the standard does not have", settings("vdw", mixing_rule="waldman_hagler"), {}),
+    "switch_beyond_cutoff": ("S-6", "terms/vdw/settings/switch_distance", "switching that begins at the cutoff", settings("vdw", switch_distance=0.9), {}),
+    "periodic_without_box": ("S-7", "terms/vdw/settings", "periodic, and no box", {}, {"box": None}),
+    "box_too_small": ("S-8", "box[0]", "a box less than twice the cutoff wide", settings("vdw", cutoff=1.26), {}),
+    "missing_array": ("A-1", "terms/bonds/indices", "an array that is required is missing", {}, {"terms/bonds/indices": None}),
+    "incomplete_group": ("A-1", "exceptions/kept_lj", "a group without one of its arrays", {}, {"exceptions/kept_lj": None}),
+    "unknown_array": ("A-1", "velocities", "an array that the standard does not have", {}, {"velocities": reals([[0, 0, 0]] * 8)}),
+    "mapping_array_too_many": ("A-1", "terms/angles/mapping/index", "an index for an identity", {}, {"terms/angles/mapping/index": ints([0, 1, 2])}),
+    "indices_of_64_bits": ("A-2", "terms/bonds/indices", "indices of 64 bits", {}, {"terms/bonds/indices": ARRAYS["terms/bonds/indices"] | {"dtype": "int64"}}),
+    "half_precision": ("A-2", "tables/vdw/values", "parameters of 16 bits", {}, {"tables/vdw/values": array([[0.5, 1]] * 3, "float16")}),
+    "weights_of_another_dtype": ("A-2", WEIGHTS, "weights of 32 bits for a table of 64", {}, {WEIGHTS: array([0.25, 0.75], "float32")}),
+    "wrong_arity": ("A-3", "terms/angles/indices", "pairs for a form of three atoms", {}, {"terms/angles/indices": ints([[0, 1]] * 3)}),
+    "wrong_rank": ("A-3", "terms/vdw/indices", "a vector where a matrix is expected", {}, {"terms/vdw/indices": ints(list(range(8)))}),
+    "wrong_length": ("A-3", "masses", "seven masses for eight atoms", {}, {"masses": reals([1] * 7)}),
+    "parameter_nan": ("A-4", "tables/bonds/values[1]", "a force constant that is no number", {}, edited("tables/bonds/values", (2, "nan"))),
+    "kept_infinite": ("A-4", "exceptions/kept_lj[2]", "an infinite fraction", {}, edited("exceptions/kept_lj", (2, "inf"))),
+    "offsets_do_not_begin": ("G-1", "system_offsets", "offsets that begin with 1", {}, {"system_offsets": ints([1, 5, 8])}),
+    "empty_system": ("G-1", "system_offsets", "a system without atoms", {}, {"system_offsets": ints([0, 8, 8])}),
+    "offsets_do_not_end": ("G-1", "system_offsets", "offsets that end before the last atom", {}, {"system_offsets": ints([0, 5, 7])}),
+    "unknown_element": ("G-2", "atomic_numbers[0]", "an element beyond 118", {}, edited("atomic_numbers", (0, 119))),
+    "negative_mass": ("G-3", "masses[3]", "a negative mass", {}, edited("masses", (3, -1.008))),
+    "repeated_bond": ("G-4", "bonds[2]", "a bond in both directions", {}, edited("bonds", (4, 2), (5, 1))),
+    "box_not_triangular": ("G-5", "box[0]", "a box that is not lower triangular", {}, edited("box", (1, 0.1))),
+    "box_flat": ("G-5", "box[1]", "a box without height", {}, edited("box", (17, 0))),
+    "box_not_reduced": ("G-5", "box[1]", "a box that is not reduced", {}, edited("box", (12, 1.6))),
+    "exception_reversed": ("G-6", "exceptions/pairs[3]", "an exception in descending order", {}, edited("exceptions/pairs", (6, 2), (7, 1))),
+    "repeated_exception": ("G-7", "exceptions/pairs[2]", "an exception twice", {}, edited("exceptions/pairs", (5, 2))),
+    "repeated_constraint": ("G-8", "constraints/pairs[1]", "a constraint in both directions", {}, edited("constraints/pairs", (2, 6), (3, 5))),
+    "constraint_of_length_zero": ("G-8", "constraints/lengths[0]", "a constraint of length 0", {}, edited("constraints/lengths", (0, 0))),
+    "site_placed_twice": ("G-9", "virtual_sites/sites[1]", "a virtual site twice", {}, two_sites()),
+    "site_weights": ("G-9", f"{MOVED}origin_weights[0]", "origin weights that sum to 0.5", {}, edited(f"{MOVED}origin_weights", (0, 0.5))),
+    "site_axis_weights": ("G-9", f"{MOVED}y_weights[0]", "weights of an axis that sum to 1", {}, edited(f"{MOVED}y_weights", (2, 2))),
+    "site_on_site": ("G-9", f"{MOVED}parents[0]", "a virtual site that is its own parent", {}, edited(f"{MOVED}parents", (2, 4))),
+    "model_without_hash": ("P-1", "models/net", "a model without sha256", {"models": {"net": {"sha256": None}}}, {}),
+    "model_hash_not_hexadecimal": ("P-1", "models/net/sha256", "a hash in capitals", {"models": {"net": {"sha256": HASH.upper()}}}, {}),
+    "unknown_model": ("P-2", "tables/angles/model", "a model that is not there", in_table("angles", model="nets"), {}),
+    "other_weights": ("P-3", "models/net/sha256", "weights of another model", {}, edited("models/net/layer.weight", (0, 0.75))),
+}  # fmt: skip
+
+
+def vectors():
+    made = {
+        name: {"title": title, "rule": rule, "path": path, "base": "full"}
+        | ({"document": document} if document else {})
+        | ({"arrays": arrays} if arrays else {})
+        for name, (rule, path, title, document, arrays) in CHANGES.items()
+    }
+    made["increments_below_minimum"] = {
+        "title": "increments that add up to a negative epsilon",
+        "rule": "T-7",
+        "path": "terms/vdw/mapping[2]",
+        "base": "increments",
+        "arrays": {"terms/vdw/mapping/weights": array([1, 1, 1, 3, 1, 2], "float32")},
+    }
+    for name, (rule, title, _) in _made_files().items():
+        made[name] = {"title": title, "rule": rule, "path": "", "file": f"{name}.ffb"}
+    made["not_canonical"]["may_accept"] = True
+    return made
+
+
+def files():
+    return {f"{name}.ffb": content for name, (_, _, content) in _made_files().items()}
+
+
+def _made_files():
+    parts, arrays = valid.minimal()
+    document = rfc8785.dumps(parts)
+    text, digest = document.decode(), independent.content_hash(document, arrays)
+    whole = independent.bundle_file(document, arrays)
+    tensors = sorted(arrays.items())
+    spaced = json.dumps(parts).encode()
+    twice = text.replace('"version":"1.0"', '"version":"1.0","version":"1.0"').encode()
+    lost = text.replace('"version":"1.0"', '"provenance":{"x":NaN},"version":"1.0"').encode()
+    named = [("ffbridge", text), ("ffbridge_sha256", digest)]
+
+    def stored(content):
+        return independent.bundle_file(content, arrays)
+
+    return {
+        "truncated": ("F-1", "a file that is cut off", whole[:-8]),
+        "not_safetensors": ("F-1", "an archive of another kind", b"PK\x03\x04" + bytes(200)),
+        "empty_file": ("F-1", "a file of no length", b""),
+        "no_document": ("F-2", "tensors without a document", independent.safetensors_file([("format", "pt")], tensors)),
+        "not_canonical": ("F-3", "a document with spaces between its members", stored(spaced)),
+        "not_json": ("F-3", "a document that is no JSON", stored(b"{format: ffbridge-bundle}")),
+        "nan_in_document": ("F-3", "a document with NaN", stored(lost)),
+        "name_twice_in_document": ("F-4", "a member that stands twice", stored(twice)),
+        "name_twice_in_header": (
+            "F-4",
+            "a member of the metadata that stands twice",
+            independent.safetensors_file([named[0], *named], tensors),
+        ),
+        "value_changed": ("F-5", "a value that was changed in the file", whole[:-1] + bytes([whole[-1] ^ 1])),
+        "no_hash": ("F-5", "a file without a hash", independent.safetensors_file(named[:1], tensors)),
+    }

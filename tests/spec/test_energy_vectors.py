@@ -1,0 +1,68 @@
+"""Energy vectors: every engine gives the energies, forces and dU/dtables of an independent program."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ffbridge import Bundle, potential, validate
+from ffbridge.errors import UnsupportedError
+
+from .load import arrays_of, load, to_numpy
+
+ENERGY = load("energy")
+ENGINES = ("numpy", "torch", "jax")
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request):
+    pytest.importorskip(request.param, reason=f"{request.param} is not installed")
+    return request.param
+
+
+def assert_close(found, expected, tolerance, what):
+    """Within the tolerance, relative to the largest value; infinite values are equal."""
+    found, expected = np.asarray(found), to_numpy(expected)
+    assert found.shape == expected.shape
+    assert not np.isnan(expected).any()
+    finite = np.isfinite(expected)
+    np.testing.assert_array_equal(found[~finite], expected[~finite], err_msg=what)
+    scale = max(np.abs(expected[finite]).max(initial=0), 1.0)
+    np.testing.assert_allclose(found[finite], expected[finite], rtol=0, atol=tolerance * scale, err_msg=what)
+
+
+def evaluate(vector, engine):
+    bundle = Bundle.from_parts(vector["document"], arrays_of(vector))
+    validate(bundle)
+    try:
+        U = potential(bundle, engine=engine, host="numpy")
+    except UnsupportedError as error:
+        pytest.skip(f"the engine refuses what it cannot evaluate exactly: {error}")
+    return U, to_numpy(vector["positions"])
+
+
+@pytest.mark.parametrize("name", ENERGY)
+def test_energies(name, engine):
+    vector = ENERGY[name]
+    U, x = evaluate(vector, engine)
+    by_term = U.by_term(x)
+    assert set(by_term) == set(vector["energies"])
+    for term, expected in vector["energies"].items():
+        assert_close(by_term[term], expected, vector["tolerance"], term)
+
+
+@pytest.mark.parametrize("name", ENERGY)
+def test_forces_and_table_derivatives(name, engine):
+    vector = ENERGY[name]
+    U, x = evaluate(vector, engine)
+    _, forces, tables = U.value_and_grad(x)
+    assert_close(forces, vector["forces"], vector["tolerance"], "forces")
+    for table, expected in vector["tables"].items():
+        assert_close(tables[table], expected, vector["tolerance"], f"tables/{table}")
+
+
+def test_vectors_are_small():
+    from ffbridge_spec import vectors
+
+    sizes = {path.name: len(path.read_bytes()) for path in vectors("energy").iterdir()}
+    assert max(sizes.values()) < 200_000, sizes
