@@ -9,7 +9,7 @@ import pytest
 from tests.bridge.producers.espaloma_data import MOLECULES, NAMES, figures, load_graph
 
 import ffbridge as fb
-from ffbridge.errors import GraphError, UnsupportedError
+from ffbridge.errors import ExchangeError, GraphError, UnsupportedError
 from ffbridge.producers.espaloma import espaloma_graph, from_espaloma
 from ffbridge.units import COULOMB_CONSTANT, KJ_PER_MOL_PER_HARTREE, NM_PER_BOHR
 
@@ -203,6 +203,17 @@ def test_a_graph_of_another_framework():
     x, energy, _ = figures("ethanol", "bonded_and_coulomb")
     assert isinstance(bundle.table("bonds").values, np.ndarray)
     assert energies(bundle, x)[:, 0] == pytest.approx(energy, rel=1e-9)
+
+
+def test_jax_without_x64_needs_single_precision():
+    jax = pytest.importorskip("jax", reason="the graph's framework")
+    assert not jax.config.jax_enable_x64
+    graph = fb.read_graph(load_graph("ethanol")).to("jax", dtype="float32")
+    with pytest.raises(ExchangeError, match=r"^nodes/n2/k: .*jax_enable_x64"):
+        from_espaloma(graph)
+    x, energy, _ = figures("ethanol", "bonded_and_coulomb")
+    bundle = from_espaloma(graph, dtype="float32").to("numpy")
+    assert energies(bundle, x.astype("float32"))[:, 0] == pytest.approx(energy, rel=1e-5)
 
 
 def test_ions_of_one_atom():

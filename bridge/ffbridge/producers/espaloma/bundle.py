@@ -112,6 +112,7 @@ def from_espaloma(
         GraphError: a node type or field is missing or malformed, or an interaction is not listed in both directions.
         UnsupportedError: the graph holds what a bundle cannot express: linear-mixture coefficients, class II couplings,
             an energy offset, directions with different parameters.
+        ExchangeError: the graph's framework does not hold `dtype` now, as JAX while x64 is off.
     """
     source = Source(graph=read_graph(graph), suffix=suffix, dtype=dtype)
     _check(source, terms)

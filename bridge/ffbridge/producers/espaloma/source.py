@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffbridge.backend import Backend
-from ffbridge.errors import GraphError
+from ffbridge.errors import ExchangeError, GraphError
 from ffbridge.exchange import share
 from ffbridge.graph import Graph
 from ffbridge.registry import backend_of
@@ -118,6 +118,7 @@ class Source:
 
         Raises:
             GraphError: the field is missing, not floating point, of another shape, or not finite.
+            ExchangeError: the graph's framework does not hold the dtype now.
         """
         xp = self.backend.namespace
         path = f"nodes/{node_type}/{name}"
@@ -139,4 +140,7 @@ class Source:
         if not bool(xp.all(finite)):
             row = int(xp.argmax(xp.astype(~xp.all(finite, axis=1), xp.int32)))
             raise GraphError(f"{path}[{row}] is not finite; the model that wrote it must be repaired first")
-        return share(field, self.backend, dtype=self.dtype).array
+        try:
+            return share(field, self.backend, dtype=self.dtype).array
+        except ExchangeError as error:
+            raise ExchangeError(f"{path}: {error}") from error
