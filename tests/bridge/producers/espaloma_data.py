@@ -38,6 +38,12 @@ def figures(name, what):
     )
 
 
+def parameter_gradients(name):
+    """By node type and field, the derivative of the energy, summed over conformers [kJ/mol per the field's own unit]."""
+    with np.load(FOLDER / f"{name}.parameters.npz") as stored:
+        return {tuple(key.split("/")): stored[key] * KJ_PER_MOL_PER_HARTREE for key in stored.files}
+
+
 def _keys(what):
     return "positions_bohr", f"{what}/u_hartree", f"{what}/du_dx_hartree_per_bohr"
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from tests.bridge.producers.espaloma_data import MOLECULES, NAMES, figures, load_graph
+from tests.bridge.producers.espaloma_data import MOLECULES, NAMES, figures, load_graph, parameter_gradients
 
 import ffbridge as fb
 from ffbridge.errors import ExchangeError, GraphError, UnsupportedError
@@ -97,6 +97,16 @@ def test_a_batch_becomes_systems():
     assert bundle.n_systems == 3
     assert bundle.system_offsets.tolist() == [0, 9, 33, 47]
     assert energies(bundle, np.concatenate(positions, axis=1)) == pytest.approx(np.stack(expected, axis=1), rel=1e-9)
+
+
+def test_gradients_of_parameters_are_espalomas_own():
+    """Every node of every type, both directions of an interaction included, against espaloma's automatic derivatives."""
+    graph = trainable("glycine_zwitterion")
+    x = figures("glycine_zwitterion", "bonded")[0]
+    fb.potential(from_espaloma(graph), "torch")(torch.from_numpy(x)).sum().backward()
+    for (node_type, field), expected in parameter_gradients("glycine_zwitterion").items():
+        found = graph.nodes[node_type].data[field].grad.numpy()
+        assert np.abs(found - expected).max() < 1e-10 * np.abs(expected).max()
 
 
 def test_gradients_reach_every_field_of_the_graph():
