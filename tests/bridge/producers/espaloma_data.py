@@ -39,7 +39,7 @@ def figures(name, what):
 
 
 def parameter_gradients(name):
-    """By node type and field, the derivative of the energy, summed over conformers [kJ/mol per the field's own unit]."""
+    """By node type and field, the derivative of the energy summed over conformers [kJ/mol per unit of the field]."""
     with np.load(FOLDER / f"{name}.parameters.npz") as stored:
         return {tuple(key.split("/")): stored[key] * KJ_PER_MOL_PER_HARTREE for key in stored.files}
 

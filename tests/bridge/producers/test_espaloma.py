@@ -100,7 +100,7 @@ def test_a_batch_becomes_systems():
 
 
 def test_gradients_of_parameters_are_espalomas_own():
-    """Every node of every type, both directions of an interaction included, against espaloma's automatic derivatives."""
+    """Every node of every type, both directions included, against espaloma's automatic derivatives."""
     graph = trainable("glycine_zwitterion")
     x = figures("glycine_zwitterion", "bonded")[0]
     fb.potential(from_espaloma(graph), "torch")(torch.from_numpy(x)).sum().backward()
