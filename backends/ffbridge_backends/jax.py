@@ -75,7 +75,7 @@ class JaxBackend(Backend):
         return tuple(dict.fromkeys(found))
 
     def _device_name(self, device: Any) -> str:
-        # The several CPU devices of one process share its memory.
+        # The several CPU devices of one process share its memory; they have one name.
         if device.platform == "cpu":
             return "cpu"
         platform = {"gpu": "cuda"}.get(device.platform, device.platform)
@@ -114,7 +114,10 @@ class JaxBackend(Backend):
         if isinstance(array, self._tracer):
             return "unknown while traced"
         (device,) = array.sharding.device_set
-        return self._device_name(device)
+        name = self._device_name(device)
+        if name != "cpu" and array.sharding.memory_kind not in (None, "device"):
+            return f"{array.sharding.memory_kind} of {name}"
+        return name
 
     def layout(self, array: Array) -> Layout:
         """XLA's order of axes, as strides in bytes."""

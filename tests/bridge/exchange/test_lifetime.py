@@ -56,8 +56,10 @@ def test_an_alias_keeps_its_source_alive(pair):
 
 
 def test_the_source_goes_with_its_last_alias():
-    for consumer in INSTALLED & {"torch", "jax"}:
-        source = make("numpy", "float32", "contiguous").array
+    for consumer, layout in {("torch", "contiguous"), ("jax", "contiguous"), ("jax", "read_only")}:
+        if consumer not in INSTALLED:
+            continue
+        source = make("numpy", "float32", layout).array
         alive = weakref.ref(source)
         first, second = to(source, consumer), to(source, consumer)
         del source, first
@@ -149,6 +151,16 @@ def test_what_may_not_be_written_is_not():
     # copy=False is the caller's word: the alias can be written.
     alias = to(constant, "torch", copy=False)
     assert alias.data_ptr() == constant.unsafe_buffer_pointer()
+
+
+def test_a_donated_alias_is_not_written():
+    """JAX may reuse the memory of an argument that it is given for good, but not memory that is not its own."""
+    jax = pytest.importorskip("jax")
+    made = make("numpy", "float32", "read_only")
+    alias = to(made.array, "jax", copy=False)
+    jax.jit(lambda x: x * 2 + 1, donate_argnums=0)(alias).block_until_ready()
+    assert alias.is_deleted()
+    assert made.array.tobytes() == made.content
 
 
 def test_what_jax_has_not_computed_yet_is_waited_for():

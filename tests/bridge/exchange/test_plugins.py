@@ -140,6 +140,17 @@ def test_read_only_memory_whose_flag_nobody_can_leave_out(buffers):
     assert share(held, "torch").zero_copy
 
 
+def test_what_a_consumer_says_is_told(buffers, monkeypatch):
+    def full(source):
+        raise BufferError("no room")
+
+    monkeypatch.setattr(BufferSpace, "from_dlpack", full)
+    with pytest.raises(
+        ExchangeError, match=r"buffer cannot import an array of numpy \(float32, shape \(3,\), cpu\): .*no room"
+    ):
+        to(floats(3), "buffer")
+
+
 def test_a_dtype_that_the_consumer_lacks(buffers):
     with pytest.raises(ExchangeError, match=r"buffer has no dtype 'float64'; cast it, with dtype= one of float32"):
         to(floats(3).astype("f8"), "buffer")

@@ -49,6 +49,13 @@ def test_torch_func(transform):
     transforms[transform](lambda y: to(y, "torch") + 1)
 
 
+def test_torch_func_without_elements():
+    """An empty tensor has no pointer by which its wrapper would show."""
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ExchangeError, match=TRACED):
+        torch.func.vmap(lambda y: to(y, "numpy"))(torch.ones(2, 0))
+
+
 def test_torch_fake_tensors():
     torch = pytest.importorskip("torch")
     from torch._subclasses import FakeTensorMode
