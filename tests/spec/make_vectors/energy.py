@@ -14,7 +14,7 @@ from . import by_openmm
 from .valid import ANGLE, BOND, CHARGE, NO_CUTOFF_CHARGE, NO_CUTOFF_VDW, TORSION, VDW, document, term
 from .write import ints, reals
 
-COPIED = ()
+COPIED = ("ethanol_espaloma", "glycine_timemachine", "glycine_timemachine_nonbonded")
 """Their bundles and figures were copied once, as `source` in them says; they are kept as they are."""
 
 OPENMM = (
