@@ -46,15 +46,27 @@ def test_entry_points_load(group):
         assert point.load().name == point.name
 
 
-def test_import_is_fast_and_loads_no_framework():
-    runs = [
-        json.loads(subprocess.run([sys.executable, "-c", IMPORT_TIME], capture_output=True, check=True).stdout)
-        for _ in range(5)
-    ]
-    seconds, loaded = min(run[0] for run in runs), set(runs[0][1])
+def fresh_import() -> tuple[float, set[str]]:
+    """Seconds that `import ffbridge` takes in a new process, and the packages that it loads."""
+    done = subprocess.run([sys.executable, "-c", IMPORT_TIME], capture_output=True, check=True)
+    seconds, loaded = json.loads(done.stdout)
+    return seconds, set(loaded)
+
+
+def test_import_loads_no_framework():
+    _, loaded = fresh_import()
     assert "ffbridge" in loaded
     assert loaded & (FRAMEWORKS | SLOW_TO_IMPORT) == set()
-    assert seconds < 0.2
+
+
+def test_import_takes_under_a_fifth_of_a_second():
+    """Twenty times at most, as other processes share the machine's cores: the best is what the import itself takes."""
+    best = 1.0
+    for _ in range(20):
+        best = min(best, fresh_import()[0])
+        if best < 0.2:
+            break
+    assert best < 0.2
 
 
 def pins() -> dict[str, str]:
