@@ -97,6 +97,8 @@ def _not_json(value: Any, path: str = "") -> tuple[str, str] | None:
     """Return the path of the first value that JSON cannot hold, and what it is."""
     if isinstance(value, Mapping):
         parts = list(value.items())
+        if unnamed := [name for name in value if not isinstance(name, str)]:
+            return f"{path}/{unnamed[0]}", f"the member's name {unnamed[0]!r} is no string"
     elif isinstance(value, list | tuple):
         parts = list(enumerate(value))
     else:
