@@ -11,7 +11,7 @@ Producers name terms, and the table of each, ``bonds``, ``angles``, ``proper_tor
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingABC
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -326,7 +326,7 @@ def _table_document(table: Table) -> dict[str, Any]:
 
 
 def _key_document(key: ParameterKey) -> dict[str, Any]:
-    return {name: value for name, value in asdict(key).items() if value not in ("", None)}
+    return {name: value for name, value in vars(key).items() if value not in ("", None)}
 
 
 def _term_document(term: Term) -> dict[str, Any]:

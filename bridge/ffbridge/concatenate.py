@@ -201,13 +201,13 @@ def _index(term: Term, rows: Ints) -> Ints:
 
 
 def _home(bundles: tuple[Bundle, ...]) -> tuple[Backend, str]:
-    """Return the one framework and device where all arrays are."""
+    """Return the one framework of all arrays, and the device of the bundles; an array that is being traced has none."""
     backend = backend_of(bundles[0].system_offsets)
     device = backend.device(bundles[0].system_offsets)
     for number, bundle in enumerate(bundles):
         for path, array in bundle.arrays().items():
             found = backend_of(array)
-            where = found.device(array)
+            where = found.device(array) if path == "system_offsets" else device
             if found is not backend or where != device:
                 raise BundleError(
                     f"{path} of bundle {number} is in {found.name} on {where}, the first bundle is in {backend.name} "
