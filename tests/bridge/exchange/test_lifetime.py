@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from ffbridge.exchange import share, to, transfer
+from ffbridge.memory import aligned_empty
 from ffbridge.registry import backends
 
 from .arrays import content, make
@@ -23,7 +24,8 @@ pairs = pytest.mark.parametrize("pair", [pair for pair in PAIRS if set(pair.spli
 
 def large(producer: str, seed: int):
     """An array of 1 MB that owns its memory."""
-    source = np.full((512, 512), seed, np.float32)
+    source = aligned_empty((512, 512), np.float32)
+    source[...] = seed
     if producer == "torch":
         import torch
 
