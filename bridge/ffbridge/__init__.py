@@ -7,12 +7,15 @@ Importing this package imports no framework.
 
 from ffbridge.backend import Backend, Capabilities
 from ffbridge.bundle import Bundle, Model
+from ffbridge.concatenate import concatenate
 from ffbridge.engine import ArrayEngine, Engine, Evaluation
 from ffbridge.exchange import Transfer, to, transfer
 from ffbridge.graph import Graph, read_graph, write_graph
 from ffbridge.io import load, save
 from ffbridge.mapping import Identity, Linear, Mapping, Select
 from ffbridge.potential import Potential, potential
+from ffbridge.producers.espaloma import espaloma_graph, from_espaloma
+from ffbridge.producers.openff import from_interchange
 from ffbridge.registry import (
     BackendInfo,
     backends,
@@ -49,7 +52,11 @@ __all__ = [
     "Transfer",
     "VirtualSites",
     "backends",
+    "concatenate",
     "engines",
+    "espaloma_graph",
+    "from_espaloma",
+    "from_interchange",
     "load",
     "potential",
     "read_graph",

@@ -8,7 +8,7 @@ frameworks: it has the energies of the standard already and needs only to be tol
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -18,8 +18,10 @@ from ffbridge.plugin import Plugin
 if TYPE_CHECKING:
     from ffbridge.bundle import Bundle
     from ffbridge.energy.plan import Structure
+    from ffbridge.function import FunctionSource
+    from ffbridge.packing import Packing
 
-__all__ = ["ArrayEngine", "Engine", "Evaluation", "Evaluator"]
+__all__ = ["ArrayEngine", "Engine", "EngineEvaluator", "Evaluation", "Evaluator"]
 
 Arrays = Mapping[str, Array]
 EnergyFunction = Callable[[Arrays, Array, Arrays], dict[str, Array]]
@@ -40,17 +42,12 @@ class Evaluation(NamedTuple):
     tables: dict[str, Array]
 
 
-class Evaluator:
-    """A bundle made ready by an engine.
+class Evaluator(ABC):
+    """The energy of one bundle and its derivatives, in one framework.
 
-    Positions are ``(..., n_atoms, 3)`` [nm], tables ``(n_params, n_columns)`` by name, both complete, checked and in
-    the engine's backend and dtype: :class:`ffbridge.potential.Potential` sees to that.
-
-    Attributes:
-        tables: the bundle's own tables, as the engine takes them.
+    Positions are ``(..., n_atoms, 3)`` [nm], tables ``(n_params, n_columns)`` by name: those that replace the bundle's
+    own. Both are checked, and in the bundle's dtype: :class:`ffbridge.potential.Potential` sees to it.
     """
-
-    tables: dict[str, Array]
 
     @abstractmethod
     def by_term(self, x: Array, tables: Arrays) -> dict[str, Array]:
@@ -62,7 +59,24 @@ class Evaluator:
 
     @abstractmethod
     def value_and_grad(self, x: Array, tables: Arrays) -> Evaluation:
-        """Return the energy, the forces and the derivatives with respect to the tables."""
+        """Return the energy, the forces and the derivatives with respect to the tables.
+
+        Positions and tables may also be arrays of other frameworks, without gradients.
+        """
+
+
+class EngineEvaluator(Evaluator):
+    """A bundle made ready by an engine: evaluated in the engine's own framework, or lent to another's."""
+
+    @abstractmethod
+    def source(self, packing: Packing, *, each_term: bool) -> FunctionSource:
+        """Return the energies for the automatic differentiation of another framework, the host.
+
+        Args:
+            packing: which tables are inputs beside the positions.
+            each_term: energies ``(n_conformers, n_systems * n_terms)``, terms last, instead of their sum for each
+                system.
+        """
 
 
 class Engine(Plugin):
@@ -75,8 +89,13 @@ class Engine(Plugin):
     backend: ClassVar[str]
 
     @abstractmethod
-    def prepare(self, bundle: Bundle) -> Evaluator:
+    def prepare(self, bundle: Bundle, *, hosted: bool = False) -> EngineEvaluator:
         """Make a valid bundle ready.
+
+        Args:
+            bundle: what to evaluate.
+            hosted: the caller works in another framework. The engine's own settings, which the caller does not see, are
+                overridden in a local scope where they would change results.
 
         Raises:
             UnsupportedError: the engine does not evaluate a form or method of the bundle exactly.
@@ -87,7 +106,7 @@ class Engine(Plugin):
 class ArrayEngine(Engine):
     """An engine that evaluates the standard's forms in an array framework."""
 
-    def prepare(self, bundle: Bundle) -> Evaluator:
+    def prepare(self, bundle: Bundle, *, hosted: bool = False) -> EngineEvaluator:
         """Make a valid bundle ready: derive its pair lists and bring its arrays into the framework."""
         from ffbridge.energy.plan import plan
         from ffbridge.exchange import share
@@ -102,5 +121,5 @@ class ArrayEngine(Engine):
     @abstractmethod
     def evaluator(
         self, backend: Backend, structure: Structure, arrays: dict[str, Array], tables: dict[str, Array]
-    ) -> Evaluator:
+    ) -> EngineEvaluator:
         """Return what evaluates a structure on its arrays, both as :mod:`ffbridge.energy.plan` describes them."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ffbridge.backend import Array
+from ffbridge.backend import Array, Backend
 from ffbridge.bundle import Bundle
-from ffbridge.engine import Engine, Evaluation
+from ffbridge.engine import Engine, Evaluation, Evaluator
 from ffbridge.errors import BundleError, ExchangeError, UnknownNameError
 from ffbridge.exchange import share
+from ffbridge.lambda_module import LambdaModule
 from ffbridge.registry import backend_of, get_backend, get_engine
 from ffbridge.validate import validate
 
@@ -18,24 +19,27 @@ Tables = Mapping[str, Array]
 
 
 class Potential:
-    """The potential energy of a bundle, evaluated by one engine.
+    """The potential energy of a bundle, evaluated by one engine, as a function of one host's arrays.
 
     Positions ``x`` are ``(..., n_atoms, 3)`` [nm]: leading axes are conformers. ``tables`` replaces tables of the
     bundle, by name, ``(n_params, n_columns)`` in the table's units; those not named are the bundle's own. Arrays of
-    other frameworks are taken without a copy where memory allows it. Results are arrays of the engine's framework.
+    other frameworks are taken without a copy where memory allows it. Results are arrays of the host and carry its
+    gradients with respect to positions and tables, whichever engine evaluates them.
 
     Attributes:
         bundle: the bundle.
         engine: the engine that evaluates it.
+        host: the backend whose arrays it takes and returns.
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine) -> None:
+    def __init__(self, bundle: Bundle, engine: Engine, host: Backend) -> None:
         validate(bundle)
         self.bundle = bundle
         self.engine = engine
-        self._backend = get_backend(engine.backend)
-        self._evaluator = engine.prepare(bundle)
-        self._dtypes = {name: self._backend.dtype(table) for name, table in self._evaluator.tables.items()}
+        self.host = host
+        native = host is get_backend(engine.backend)
+        self._evaluator: Evaluator = engine.prepare(bundle) if native else LambdaModule(bundle, engine, host)
+        self._dtypes = {name: backend_of(table.values).dtype(table.values) for name, table in bundle.tables.items()}
         self._dtype = next(iter(self._dtypes.values()), "float64")
 
     def __call__(self, x: Array, tables: Tables | None = None) -> Array:
@@ -43,8 +47,9 @@ class Potential:
 
         Raises:
             BundleError: positions or a table have a wrong shape.
-            ExchangeError: an array cannot cross to the engine's framework, or would lose precision.
+            ExchangeError: an array cannot cross to the host's framework, or would lose precision.
             UnknownNameError: the bundle has no such table.
+            UnsupportedError: a derivative is asked for that the engine does not have.
         """
         return self._evaluator.energy(self._positions(x), self._tables(tables))
 
@@ -53,15 +58,16 @@ class Potential:
         return self._evaluator.by_term(self._positions(x), self._tables(tables))
 
     def value_and_grad(self, x: Array, tables: Tables | None = None) -> Evaluation:
-        """Return energy ``(..., n_systems)``, forces ``(..., n_atoms, 3)`` and dU/d tables; errors as for the call.
+        """Return energy ``(..., n_systems)``, forces ``(..., n_atoms, 3)`` and dU/d tables, as plain values.
 
         dU/d tables is summed over systems and conformers; it is zero in integer columns, which are not differentiable.
+        Errors as for the call.
         """
         return self._evaluator.value_and_grad(self._positions(x), self._tables(tables))
 
     def __repr__(self) -> str:
-        """Return the bundle and the engine."""
-        return f"Potential({self.bundle!r}, engine={self.engine.name!r})"
+        """Return the bundle, the engine and the host."""
+        return f"Potential({self.bundle!r}, engine={self.engine.name!r}, host={self.host.name!r})"
 
     def _positions(self, x: Array) -> Array:
         x = self._take("positions", x, self._dtype)
@@ -73,49 +79,48 @@ class Potential:
         return x
 
     def _tables(self, given: Tables | None) -> dict[str, Array]:
-        own = self._evaluator.tables
-        if not given:
-            return own
-        tables = dict(own)
-        for name, values in given.items():
-            if name not in own:
-                raise UnknownNameError(f"the bundle has no table {name!r}; it has: {', '.join(sorted(own))}")
-            values = self._take(f"tables/{name}", values, self._dtypes[name])
-            if tuple(values.shape) != tuple(own[name].shape):
-                raise BundleError(
-                    f"tables/{name}: got shape {tuple(values.shape)}, expected {tuple(own[name].shape)}: "
-                    f"columns are {', '.join(self.bundle.tables[name].columns)}"
-                )
-            tables[name] = values
-        return tables
+        return {name: self._table(name, values) for name, values in given.items()} if given else {}
+
+    def _table(self, name: str, values: Array) -> Array:
+        known = self.bundle.tables
+        if name not in known:
+            raise UnknownNameError(f"the bundle has no table {name!r}; it has: {', '.join(sorted(known))}")
+        values = self._take(f"tables/{name}", values, self._dtypes[name])
+        if tuple(values.shape) != tuple(known[name].values.shape):
+            raise BundleError(
+                f"tables/{name}: got shape {tuple(values.shape)}, expected {tuple(known[name].values.shape)}: "
+                f"columns are {', '.join(known[name].columns)}"
+            )
+        return values
 
     def _take(self, what: str, array: Array, dtype: str) -> Array:
-        """Return an input in the engine's framework and dtype; widened where that is exact, never narrowed."""
+        """Return an input as the host's array of the bundle's dtype; widened where that is exact, never narrowed."""
         source = backend_of(array)
         found = source.dtype(array)
         if found == dtype:
-            return array if source is self._backend else share(array, self._backend).array
+            return array if source is self.host else share(array, self.host).array
         if (found, dtype) != ("float32", "float64"):
             raise ExchangeError(
                 f"{what}: got {found}, expected {dtype} as the bundle's tables are. Cast it yourself if that is meant "
-                f"(fb.to(x, {self._backend.name!r}, dtype={dtype!r})), or the bundle (bundle.to(..., dtype={found!r}))"
+                f"(fb.to(x, {self.host.name!r}, dtype={dtype!r})), or the bundle (bundle.to(..., dtype={found!r}))"
             )
-        return share(array, self._backend, dtype=dtype).array
+        return share(array, self.host, dtype=dtype).array
 
 
-def potential(bundle: Bundle, engine: str | None = None) -> Potential:
+def potential(bundle: Bundle, engine: str | None = None, *, host: str | None = None) -> Potential:
     """Return the potential energy of a bundle as a function of positions and tables.
 
     Args:
         bundle: what to evaluate; it is validated.
         engine: name of the engine, such as ``numpy``, ``torch`` or ``jax``; that of the bundle's own arrays if None.
+        host: name of the backend whose arrays the potential takes and returns, and whose automatic differentiation goes
+            through it; that of the engine's own arrays if None.
 
     Raises:
         ValidationError: the bundle does not follow the standard.
-        UnknownNameError, MissingDependencyError: there is no such engine, or its framework is not installed.
+        UnknownNameError, MissingDependencyError: there is no such engine or host, or its framework is not installed.
         UnsupportedError: the engine does not evaluate a form or method of the bundle exactly.
         ExchangeError: the bundle cannot be brought into the engine's framework.
     """
-    name = backend_of(bundle.system_offsets).name if engine is None else engine
-    found = get_engine(name)
-    return Potential(bundle, found)
+    found = get_engine(backend_of(bundle.system_offsets).name if engine is None else engine)
+    return Potential(bundle, found, get_backend(found.backend if host is None else host))

@@ -5,28 +5,47 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ffbridge.backend import Array, Backend
-from ffbridge.energy.api import analytic_value_and_grad, by_term, total
+from ffbridge.energy.api import analytic_value_and_grad, by_term, packed_energies, packed_pullback, total
 from ffbridge.energy.plan import Structure
-from ffbridge.engine import ArrayEngine, Arrays, Evaluation, Evaluator
+from ffbridge.engine import ArrayEngine, Arrays, EngineEvaluator, Evaluation
+from ffbridge.exchange import share
+from ffbridge.first_order import FirstOrderSource
+from ffbridge.function import FunctionSource
+from ffbridge.packing import Packing
 
 __all__ = ["AnalyticEngine", "CupyEngine", "NumpyEngine", "cupy", "numpy"]
 
 
 @dataclass(frozen=True, eq=False)
-class _AnalyticEvaluator(Evaluator):
+class _AnalyticEvaluator(EngineEvaluator):
     backend: Backend
     structure: Structure
     arrays: dict[str, Array]
     tables: dict[str, Array]
 
     def by_term(self, x: Array, tables: Arrays) -> dict[str, Array]:
-        return by_term(self.backend, self.structure, self.arrays, x, tables)
+        return by_term(self.backend, self.structure, self.arrays, x, {**self.tables, **tables})
 
     def energy(self, x: Array, tables: Arrays) -> Array:
-        return total(self.backend, self.structure, self.arrays, x, tables)
+        return total(self.backend, self.structure, self.arrays, x, {**self.tables, **tables})
 
     def value_and_grad(self, x: Array, tables: Arrays) -> Evaluation:
-        return analytic_value_and_grad(self.backend, self.structure, self.arrays, x, tables)
+        given = {name: share(table, self.backend).array for name, table in tables.items()}
+        x = share(x, self.backend).array
+        return analytic_value_and_grad(self.backend, self.structure, self.arrays, x, {**self.tables, **given})
+
+    def source(self, packing: Packing, *, each_term: bool) -> FunctionSource:
+        prepared = (self.backend, self.structure, self.arrays, self.tables)
+        return FirstOrderSource(
+            engine=self.backend.name,
+            backend=self.backend,
+            packing=packing,
+            n_energies=self.structure.n_systems * (len(self.structure.terms) if each_term else 1),
+            energies=lambda packed: packed_energies(*prepared, packed, packing=packing, each_term=each_term),
+            pullback=lambda packed, weights: packed_pullback(
+                *prepared, packed, weights, packing=packing, each_term=each_term
+            ),
+        )
 
 
 class AnalyticEngine(ArrayEngine):
@@ -34,7 +53,7 @@ class AnalyticEngine(ArrayEngine):
 
     def evaluator(
         self, backend: Backend, structure: Structure, arrays: dict[str, Array], tables: dict[str, Array]
-    ) -> Evaluator:
+    ) -> EngineEvaluator:
         """Return an evaluator that computes derivatives by analytic formulas."""
         return _AnalyticEvaluator(backend, structure, arrays, tables)
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from ffbridge.backend import Array, Backend
-from ffbridge.energy.api import by_term, total
+from ffbridge.bundle import Bundle
+from ffbridge.energy.api import by_term, packed_energies, total
 from ffbridge.energy.plan import Structure
-from ffbridge.engine import ArrayEngine, Arrays, Evaluation, Evaluator
+from ffbridge.engine import ArrayEngine, Arrays, EngineEvaluator, Evaluation
+from ffbridge.exchange import share
+from ffbridge.function import FunctionSource, Kind, Signature, Transformation, Vmap, compose
+from ffbridge.packing import Packing
+from ffbridge.registry import backend_of
 
 __all__ = ["JaxEngine", "engine"]
 
@@ -21,7 +27,7 @@ class _Compiled:
 
     by_term: Callable[..., dict[str, Array]]
     energy: Callable[..., Array]
-    value_and_grad: Callable[..., Any]
+    value_and_grad: Callable[..., Evaluation]
 
 
 @cache
@@ -33,9 +39,8 @@ def _compile(backend: Backend, structure: Structure) -> _Compiled:
         return energy.sum(), energy
 
     def value_and_grad(x: Array, tables: Arrays, arrays: Arrays) -> Evaluation:
-        (_, energy), (du_dx, du_dtables) = jax.value_and_grad(energy_sum, argnums=(0, 1), has_aux=True)(
-            x, tables, arrays
-        )
+        differentiate = jax.value_and_grad(energy_sum, argnums=(0, 1), has_aux=True)
+        (_, energy), (du_dx, du_dtables) = differentiate(x, tables, arrays)
         return Evaluation(energy, -du_dx, du_dtables)
 
     return _Compiled(
@@ -45,20 +50,128 @@ def _compile(backend: Backend, structure: Structure) -> _Compiled:
     )
 
 
+@cache
+def _compile_packed(
+    backend: Backend, structure: Structure, packing: Packing, each_term: bool, path: tuple[Transformation, ...]
+) -> Callable[..., tuple[Array, ...]]:
+    """Return the jitted ``(arrays, tables, *inputs) -> outputs`` of packed energies transformed by a path."""
+    import jax
+
+    def run(arrays: Arrays, tables: Arrays, *inputs: Array) -> tuple[Array, ...]:
+        def energies(packed: Array) -> tuple[Array, ...]:
+            return (packed_energies(backend, structure, arrays, tables, packed, packing=packing, each_term=each_term),)
+
+        transformed = compose(
+            energies,
+            path,
+            vjp=lambda f, at, cotangents: jax.vjp(f, *at)[1](cotangents),
+            jvp=lambda f, at, tangents: jax.jvp(f, at, tangents)[1],
+            vmap=lambda f, axes: jax.vmap(f, in_axes=axes),
+        )
+        return transformed(*inputs)
+
+    return jax.jit(run)
+
+
+def _scope(x64: bool) -> AbstractContextManager[Any]:
+    """Return the scope in which a potential runs: outside, float64 arrays would silently be computed in float32."""
+    if not x64:
+        return nullcontext()
+    import jax
+
+    scope: AbstractContextManager[Any] = jax.enable_x64(True)
+    return scope
+
+
+def _dtype(array: Array) -> str:
+    return backend_of(array).dtype(array)
+
+
+def _take(array: Array, backend: Backend) -> Array:
+    """Return an input as a compiled function takes it fastest: in NumPy if it is another framework's and on the CPU."""
+    source = backend_of(array)
+    if source is backend:
+        return array
+    return share(array, "numpy" if source.device(array) == "cpu" else backend).array
+
+
+def _bucket(n_conformers: int) -> int:
+    """Return the number of conformers that is compiled: the next power of two, so that few are."""
+    return 1 << max(n_conformers - 1, 0).bit_length()
+
+
 @dataclass(frozen=True, eq=False)
-class _JaxEvaluator(Evaluator):
-    compiled: _Compiled
+class _JaxSource(FunctionSource):
+    backend: Backend
+    structure: Structure
     arrays: dict[str, Array]
     tables: dict[str, Array]
+    packing: Packing
+    n_energies: int
+    each_term: bool
+    x64: bool
+
+    def run(
+        self, path: tuple[Transformation, ...], signature: Signature, inputs: tuple[Array, ...]
+    ) -> tuple[Array, ...]:
+        """Run the compiled function; conformers are filled up to the next power of two, so that few are compiled."""
+        compiled = _compile_packed(self.backend, self.structure, self.packing, self.each_term, path)
+        with _scope(self.x64):
+            taken = [_take(array, self.backend) for array in inputs]
+            length = taken[0].shape[-1]
+            n_conformers = self.packing.n_conformers(length)
+            missing = _bucket(n_conformers) - n_conformers
+            if not missing or any(isinstance(by, Vmap) for by in path):
+                return compiled(self.arrays, self.tables, *taken)
+            point, *others = taken
+            filled = [
+                self._fill(array, kind, missing) for array, kind in zip(others, signature.inputs[1:], strict=True)
+            ]
+            outputs = compiled(self.arrays, self.tables, self._repeat(point, missing), *filled)
+            stop = {"packed": length, "energies": n_conformers}
+            return tuple(output[: stop[kind]] for output, kind in zip(outputs, signature.outputs, strict=True))
+
+    def _repeat(self, point: Array, missing: int) -> Array:
+        """Return the packed point with its last conformer repeated: energies of real geometries, none infinite."""
+        xp = backend_of(point).namespace
+        return xp.concat([point, xp.tile(point[-3 * self.packing.n_atoms :], (missing,))])
+
+    def _fill(self, array: Array, kind: Kind, missing: int) -> Array:
+        """Return tangents or cotangents with those of more conformers, zero."""
+        xp = backend_of(array).namespace
+        shape = (missing, *array.shape[1:]) if kind == "energies" else (missing * 3 * self.packing.n_atoms,)
+        return xp.concat([array, xp.zeros(shape, dtype=array.dtype)])
+
+
+@dataclass(frozen=True, eq=False)
+class _JaxEvaluator(EngineEvaluator):
+    backend: Backend
+    structure: Structure
+    arrays: dict[str, Array]
+    tables: dict[str, Array]
+    x64: bool
+
+    @property
+    def compiled(self) -> _Compiled:
+        return _compile(self.backend, self.structure)
 
     def by_term(self, x: Array, tables: Arrays) -> dict[str, Array]:
-        return self.compiled.by_term(x, tables, self.arrays)
+        with _scope(self.x64):
+            return self.compiled.by_term(x, {**self.tables, **tables}, self.arrays)
 
     def energy(self, x: Array, tables: Arrays) -> Array:
-        return self.compiled.energy(x, tables, self.arrays)
+        with _scope(self.x64):
+            return self.compiled.energy(x, {**self.tables, **tables}, self.arrays)
 
     def value_and_grad(self, x: Array, tables: Arrays) -> Evaluation:
-        return self.compiled.value_and_grad(x, tables, self.arrays)  # type: ignore[no-any-return]
+        with _scope(self.x64):
+            given = {name: _take(table, self.backend) for name, table in tables.items()}
+            return self.compiled.value_and_grad(_take(x, self.backend), {**self.tables, **given}, self.arrays)
+
+    def source(self, packing: Packing, *, each_term: bool) -> FunctionSource:
+        n_energies = self.structure.n_systems * (len(self.structure.terms) if each_term else 1)
+        prepared = (self.backend, self.structure, self.arrays, self.tables)
+        return _JaxSource(*prepared, packing, n_energies, each_term, self.x64)
 
 
 class JaxEngine(ArrayEngine):
@@ -67,11 +180,17 @@ class JaxEngine(ArrayEngine):
     name = backend = package = "jax"
     install = 'pip install "ffbridge[jax]"'
 
+    def prepare(self, bundle: Bundle, *, hosted: bool = False) -> EngineEvaluator:
+        """Make a valid bundle ready; under another host with x64 on in a local scope, if the bundle is float64."""
+        with _scope(hosted and "float64" in {_dtype(table.values) for table in bundle.tables.values()}):
+            return super().prepare(bundle)
+
     def evaluator(
         self, backend: Backend, structure: Structure, arrays: dict[str, Array], tables: dict[str, Array]
-    ) -> Evaluator:
+    ) -> EngineEvaluator:
         """Return an evaluator of compiled functions."""
-        return _JaxEvaluator(_compile(backend, structure), arrays, tables)
+        x64 = "float64" in {_dtype(table) for table in tables.values()}
+        return _JaxEvaluator(backend, structure, arrays, tables, x64)
 
 
 engine = JaxEngine()

@@ -3,21 +3,62 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from ffbridge.backend import Array, Backend
-from ffbridge.energy.api import by_term, total
+from ffbridge.energy.api import by_term, packed_energies, total
 from ffbridge.energy.plan import Structure
-from ffbridge.engine import ArrayEngine, Arrays, Evaluation, Evaluator
+from ffbridge.engine import ArrayEngine, Arrays, EngineEvaluator, Evaluation
+from ffbridge.exchange import share
+from ffbridge.function import FunctionSource, Signature, Transformation, compose
+from ffbridge.packing import Packing
+from ffbridge.registry import backend_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
 __all__ = ["TorchEngine", "engine"]
 
 
 @dataclass(frozen=True, eq=False)
-class _TorchEvaluator(Evaluator):
+class _TorchSource(FunctionSource):
+    torch: ModuleType
+    backend: Backend
+    structure: Structure
+    arrays: dict[str, Array]
+    tables: dict[str, Array]
+    packing: Packing
+    n_energies: int
+    each_term: bool
+
+    def run(
+        self, path: tuple[Transformation, ...], signature: Signature, inputs: tuple[Array, ...]
+    ) -> tuple[Array, ...]:
+        """Run the transformed energies; nothing of it is left in the caller's autograd graph."""
+        taken = [share(array, self.backend).array for array in inputs]
+        with self.torch.no_grad():
+            return self._transformed(path)(*taken)
+
+    @cache  # noqa: B019  (lives and dies with the potential, as its index arrays do)
+    def _transformed(self, path: tuple[Transformation, ...]) -> Callable[..., tuple[Array, ...]]:
+        func = self.torch.func
+        return compose(
+            self._energies,
+            path,
+            vjp=lambda f, at, cotangents: func.vjp(f, *at)[1](cotangents),
+            jvp=lambda f, at, tangents: func.jvp(f, at, tangents)[1],
+            vmap=lambda f, axes: func.vmap(f, in_dims=axes),
+        )
+
+    def _energies(self, packed: Array) -> tuple[Array, ...]:
+        prepared = (self.backend, self.structure, self.arrays, self.tables)
+        return (packed_energies(*prepared, packed, packing=self.packing, each_term=self.each_term),)
+
+
+@dataclass(frozen=True, eq=False)
+class _TorchEvaluator(EngineEvaluator):
     torch: ModuleType
     backend: Backend
     structure: Structure
@@ -25,21 +66,29 @@ class _TorchEvaluator(Evaluator):
     tables: dict[str, Array]
 
     def by_term(self, x: Array, tables: Arrays) -> dict[str, Array]:
-        return by_term(self.backend, self.structure, self.arrays, x, tables)
+        return by_term(self.backend, self.structure, self.arrays, x, {**self.tables, **tables})
 
     def energy(self, x: Array, tables: Arrays) -> Array:
-        return total(self.backend, self.structure, self.arrays, x, tables)
+        return total(self.backend, self.structure, self.arrays, x, {**self.tables, **tables})
 
     def value_and_grad(self, x: Array, tables: Arrays) -> Evaluation:
         """Leave the caller's graph alone: derivatives are taken on detached inputs and are plain values."""
         with self.torch.enable_grad():
-            leaf = x.detach().requires_grad_()
-            leaves = {name: table.detach().requires_grad_() for name, table in tables.items()}
+            leaf = self._leaf(x)
+            leaves = {name: self._leaf(table) for name, table in {**self.tables, **tables}.items()}
             energy = self.energy(leaf, leaves)
-            du_dx, *du_dtables = self.torch.autograd.grad(
-                energy.sum(), [leaf, *leaves.values()], materialize_grads=True
-            )
+            inputs = [leaf, *leaves.values()]
+            du_dx, *du_dtables = self.torch.autograd.grad(energy.sum(), inputs, materialize_grads=True)
         return Evaluation(energy.detach(), -du_dx, dict(zip(leaves, du_dtables, strict=True)))
+
+    def _leaf(self, array: Array) -> Array:
+        return share(backend_of(array).detach(array), self.backend).array.detach().requires_grad_()
+
+    def source(self, packing: Packing, *, each_term: bool) -> FunctionSource:
+        n_energies = self.structure.n_systems * (len(self.structure.terms) if each_term else 1)
+        tables = {name: table.detach() for name, table in self.tables.items()}
+        prepared = (self.torch, self.backend, self.structure, self.arrays, tables)
+        return _TorchSource(*prepared, packing, n_energies, each_term)
 
 
 class TorchEngine(ArrayEngine):
@@ -50,7 +99,7 @@ class TorchEngine(ArrayEngine):
 
     def evaluator(
         self, backend: Backend, structure: Structure, arrays: dict[str, Array], tables: dict[str, Array]
-    ) -> Evaluator:
+    ) -> EngineEvaluator:
         """Return an evaluator that differentiates by autograd."""
         return _TorchEvaluator(self.framework, backend, structure, arrays, tables)
 

@@ -11,8 +11,9 @@ from ffbridge.energy.conformers import conformers_first, conformers_last
 from ffbridge.energy.plan import Structure
 from ffbridge.energy.total import derivatives, energies
 from ffbridge.engine import Evaluation
+from ffbridge.packing import Packing
 
-__all__ = ["analytic_value_and_grad", "by_term", "total"]
+__all__ = ["analytic_value_and_grad", "by_term", "packed_energies", "packed_pullback", "total"]
 
 Arrays = Mapping[str, Array]
 
@@ -29,6 +30,36 @@ def total(backend: Backend, structure: Structure, arrays: Arrays, x: Array, tabl
     return _sum(backend, structure, x, by_term(backend, structure, arrays, x, tables))
 
 
+def packed_energies(
+    backend: Backend,
+    structure: Structure,
+    arrays: Arrays,
+    tables: Arrays,
+    packed: Array,
+    *,
+    packing: Packing,
+    each_term: bool,
+) -> Array:
+    """Return the energies of packed positions and tables, ``(n_conformers, n_energies)``.
+
+    Args:
+        backend: the framework of all arrays.
+        structure: the plan's structure.
+        arrays: the plan's arrays.
+        tables: the bundle's tables, for those that are not packed.
+        packed: as `packing` lays it out.
+        packing: which tables are packed.
+        each_term: energies of each system and term, terms last, instead of their sum for each system.
+    """
+    xp = backend.namespace
+    x, given = packing.unpack(xp, packed)
+    tables = {**tables, **given}
+    if not each_term:
+        return total(backend, structure, arrays, x, tables)
+    terms = by_term(backend, structure, arrays, x, tables)
+    return xp.reshape(xp.stack(list(terms.values()), axis=-1), (x.shape[0], -1))
+
+
 def analytic_value_and_grad(
     backend: Backend, structure: Structure, arrays: Arrays, x: Array, tables: Arrays
 ) -> Evaluation:
@@ -37,6 +68,30 @@ def analytic_value_and_grad(
     inner, du_dx, du_dtables = derivatives(backend, structure, arrays, conformers_last(xp, x), tables)
     outer = {name: conformers_first(xp, energy, batch) for name, energy in inner.items()}
     return Evaluation(_sum(backend, structure, x, outer), -conformers_first(xp, du_dx, batch), du_dtables)
+
+
+def packed_pullback(
+    backend: Backend,
+    structure: Structure,
+    arrays: Arrays,
+    tables: Arrays,
+    packed: Array,
+    cotangents: Array,
+    *,
+    packing: Packing,
+    each_term: bool,
+) -> Array:
+    """Return dL/d packed from dL/d energies by analytic formulas; arguments as for :func:`packed_energies`."""
+    xp = backend.namespace
+    x, given = packing.unpack(xp, packed)
+    by_system = xp.reshape(cotangents, (x.shape[0], structure.n_systems, -1))
+    weights = {
+        term.name: xp.permute_dims(by_system[:, :, number if each_term else 0], (1, 0))
+        for number, term in enumerate(structure.terms)
+    }
+    inner = conformers_last(xp, x)
+    _, dl_dx, dl_dtables = derivatives(backend, structure, arrays, inner, {**tables, **given}, weights)
+    return packing.pack(xp, conformers_first(xp, dl_dx, x.shape[:1]), dl_dtables)
 
 
 def _sum(backend: Backend, structure: Structure, x: Array, terms: Mapping[str, Array]) -> Array:

@@ -56,12 +56,17 @@ def energies(backend: Backend, structure: Structure, arrays: Arrays, x: Array, t
 
 
 def derivatives(
-    backend: Backend, structure: Structure, arrays: Arrays, x: Array, tables: Arrays
+    backend: Backend,
+    structure: Structure,
+    arrays: Arrays,
+    x: Array,
+    tables: Arrays,
+    cotangents: Arrays | None = None,
 ) -> tuple[dict[str, Array], Array, dict[str, Array]]:
-    """Return the energies by term, dU/dx and dU/d tables, by analytic formulas.
+    """Return the energies by term, and the derivatives of their weighted sum L, by analytic formulas.
 
-    Arguments and energies are those of :func:`energies`. dU/dx is ``(n_atoms, 3, n_conformers)`` [kJ/mol/nm]; dU/d
-    table, ``(n_params, n_columns)`` by name, is summed over systems and conformers.
+    Arguments and energies are those of :func:`energies`; `cotangents` are dL/dU by term, ``(n_systems, n_conformers)``,
+    all 1 if None. dL/dx is ``(n_atoms, 3, n_conformers)`` [kJ/mol/nm], dL/d table ``(n_params, n_columns)`` by name.
     """
     xp = backend.namespace
     result = {}
@@ -72,7 +77,8 @@ def derivatives(
         parameters = mapping.apply(tables[term.table])
         q, state = _coordinate(xp, term, arrays, x)
         differentiate = _pair_derivatives if term.pairs else _bonded_derivatives
-        each, du_dq, du_dp = differentiate(backend, term, arrays, q, parameters)
+        weight = 1.0 if cotangents is None else xp.take(cotangents[term.name], _systems(term, arrays), axis=0)
+        each, du_dq, du_dp = differentiate(backend, term, arrays, q, parameters, weight)
         result[term.name] = _by_system(backend, structure, term, arrays, each)
         corners = COORDINATES[form(term.form).coordinate].pullback(xp, state, du_dq)
         flat = xp.reshape(xp.stack(corners, axis=1), (-1, *x.shape[1:]))
@@ -83,20 +89,20 @@ def derivatives(
 
 
 def _bonded_derivatives(
-    backend: Backend, term: TermStructure, arrays: Arrays, q: Array, parameters: Array
+    backend: Backend, term: TermStructure, arrays: Arrays, q: Array, parameters: Array, weight: Array | float
 ) -> tuple[Array, Array, list[Array]]:
-    """Return U ``(n, n_conformers)``, dU/dq likewise, and dU/dp ``(n,)`` for each column, summed over conformers."""
+    """Return U ``(n, n_conformers)``, weighted dU/dq likewise, and weighted dU/dp ``(n,)`` summed over conformers."""
     xp, bonded = backend.namespace, BONDED[term.form]
     columns = _columns(xp, term, parameters)
     each = bonded.energy(xp, q, *columns)
     du_dq, du_dp = bonded.derivatives(xp, q, *columns)
-    return each, du_dq, [xp.sum(du, axis=1) for du in du_dp]
+    return each, weight * du_dq, [xp.sum(weight * du, axis=1) for du in du_dp]
 
 
 def _pair_derivatives(
-    backend: Backend, term: TermStructure, arrays: Arrays, r: Array, parameters: Array
+    backend: Backend, term: TermStructure, arrays: Arrays, r: Array, parameters: Array, weight: Array | float
 ) -> tuple[Array, Array, list[Array]]:
-    """Return U ``(n_pairs, n_conformers)``, dU/dr likewise, and dU/dp ``(n_rows,)`` for each column."""
+    """Return U ``(n_pairs, n_conformers)``, weighted dU/dr likewise, and weighted dU/dp ``(n_rows,)`` by column."""
     xp, pair_form = backend.namespace, NONBONDED[term.form]
     settings, kept, columns = dict(term.settings), _kept(term, arrays), _columns(xp, term, parameters)
     variables = pair_form.variables(xp, *columns)
@@ -105,8 +111,9 @@ def _pair_derivatives(
     each = _pair_energy(xp, pair_form, r, mixed, kept)
     apart = r > 0
     du_dr, du_dmixed = pair_form.derivatives(xp, xp.where(apart, r, 1.0), *mixed)
-    du_dr = xp.where(apart, du_dr * kept, 0.0)
-    by_pair = tuple(xp.sum(xp.where(apart, du * kept, 0.0), axis=1, keepdims=True) for du in du_dmixed)
+    share = weight * kept
+    du_dr = xp.where(apart, du_dr * share, 0.0)
+    by_pair = tuple(xp.sum(xp.where(apart, du * share, 0.0), axis=1, keepdims=True) for du in du_dmixed)
     ends = (
         pair_form.mix_pullback(xp, settings, first, second, by_pair),
         pair_form.mix_pullback(xp, settings, second, first, by_pair),
@@ -158,8 +165,8 @@ def _coordinate(xp: Any, term: TermStructure, arrays: Arrays, x: Array) -> tuple
     declared = form(term.form)
     arity = 2 if term.pairs else declared.arity
     gathered = xp.take(x, _atoms(term, arrays), axis=0)
-    corners = xp.unstack(xp.reshape(gathered, (-1, arity, *x.shape[1:])), axis=1)
-    return COORDINATES[declared.coordinate].forward(xp, corners)
+    corners = xp.reshape(gathered, (-1, arity, *x.shape[1:]))
+    return COORDINATES[declared.coordinate].forward(xp, [corners[:, corner, ...] for corner in range(arity)])
 
 
 def _by_pair(
@@ -174,8 +181,12 @@ def _kept(term: TermStructure, arrays: Arrays) -> Array:
     return arrays[f"{term.pairs}/{form(term.form).exceptions}"]
 
 
+def _systems(term: TermStructure, arrays: Arrays) -> Array:
+    return arrays[f"{term.pairs or term.name}/systems"]
+
+
 def _by_system(backend: Backend, structure: Structure, term: TermStructure, arrays: Arrays, each: Array) -> Array:
     """Return the sum over the interactions of each system, ``(n_systems, n_conformers)``."""
     if structure.n_systems == 1:
         return backend.namespace.sum(each, axis=0, keepdims=True)
-    return backend.segment_sum(each, arrays[f"{term.pairs or term.name}/systems"], structure.n_systems)
+    return backend.segment_sum(each, _systems(term, arrays), structure.n_systems)

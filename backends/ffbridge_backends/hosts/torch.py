@@ -1,0 +1,64 @@
+"""The host ``torch``: engine functions as ``torch.autograd.Function``.
+
+One Function stands for every engine function. Its backward and its jvp are calls of the same Function on the
+transformed engine function, so derivatives of any order are differentiable again, under autograd and torch.func.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ffbridge.backend import Array
+from ffbridge.exchange import share
+from ffbridge.function import EngineFunction
+
+__all__ = ["differentiable"]
+
+
+def differentiable(function: EngineFunction) -> Callable[..., tuple[Array, ...]]:
+    """Return the engine function as a function of tensors that takes part in autograd and torch.func."""
+
+    @torch.compiler.disable(reason="an engine of another framework runs here")
+    def call(*inputs: Array) -> tuple[Array, ...]:
+        return _Call.apply(function, *inputs)
+
+    return call
+
+
+class _Call(torch.autograd.Function):
+    @staticmethod
+    def forward(function: EngineFunction, *inputs: Array) -> tuple[Array, ...]:
+        outputs = function(*(tensor.detach() for tensor in inputs))
+        return tuple(share(output, "torch").array for output in outputs)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Array, ...]) -> None:
+        function, *tensors = inputs
+        ctx.function = function
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Array) -> tuple[Array | None, ...]:
+        return (None, *_Call.apply(ctx.function.vjp(), *ctx.saved_tensors, *cotangents))
+
+    @staticmethod
+    def jvp(ctx: Any, _: None, *tangents: Array | None) -> tuple[Array, ...]:
+        inputs = ctx.saved_tensors
+        filled = (
+            torch.zeros_like(tensor) if tangent is None else tangent
+            for tensor, tangent in zip(inputs, tangents, strict=True)
+        )
+        return _Call.apply(ctx.function.jvp(), *inputs, *filled)
+
+    @staticmethod
+    def vmap(info: Any, dims: tuple[int | None, ...], function: EngineFunction, *inputs: Array) -> tuple[Any, Any]:
+        batched = tuple(dim is not None for dim in dims[1:])
+        moved = (
+            tensor if dim is None else tensor.movedim(dim, 0) for tensor, dim in zip(inputs, dims[1:], strict=True)
+        )
+        outputs = _Call.apply(function.vmap(batched), *moved)
+        return outputs, (0,) * len(outputs)

@@ -1,0 +1,75 @@
+"""Lambda modules: a potential that runs in one framework and is a differentiable function of another's arrays.
+
+The host packs positions and those tables that are inputs into one array, which crosses to the engine; energies cross
+back. The host's automatic differentiation calls the engine's derivatives in the same way. A lambda module holds no
+trainable
+state: tables of the bundle that carry a gradient of the host are inputs, all others are constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ffbridge.backend import Array, Backend
+from ffbridge.engine import Arrays, Engine, Evaluation, Evaluator
+from ffbridge.exchange import share
+from ffbridge.function import EngineFunction
+from ffbridge.packing import Packing
+from ffbridge.registry import backend_of
+
+if TYPE_CHECKING:
+    from ffbridge.bundle import Bundle
+
+__all__ = ["LambdaModule"]
+
+
+class LambdaModule(Evaluator):
+    """An engine's evaluator, as a differentiable function of the host's arrays.
+
+    Args:
+        bundle: a valid bundle.
+        engine: the engine that evaluates it.
+        host: the framework of the arrays that come and go.
+    """
+
+    def __init__(self, bundle: Bundle, engine: Engine, host: Backend) -> None:
+        self._host = host
+        self._bundle = bundle
+        values = {name: table.values for name, table in bundle.tables.items()}
+        self._inputs = {name: array for name, array in values.items() if backend_of(array).is_tracked(array)}
+        self._evaluator = engine.prepare(bundle.snapshot(), hosted=True)
+        # Kept, so that compiled code is found again: one function for each set of tables that are inputs.
+        self._functions: dict[tuple[Packing, bool], Callable[..., tuple[Array, ...]]] = {}
+
+    def energy(self, x: Array, tables: Arrays) -> Array:
+        """Return the energy, ``(..., n_systems)`` [kJ/mol]."""
+        energies = self._call(x, tables, each_term=False)
+        return self._host.namespace.reshape(energies, (*x.shape[:-2], self._bundle.n_systems))
+
+    def by_term(self, x: Array, tables: Arrays) -> dict[str, Array]:
+        """Return the energy of each term, ``(..., n_systems)`` [kJ/mol]."""
+        if not self._bundle.terms:
+            return {}
+        energies = self._call(x, tables, each_term=True)
+        split = self._host.namespace.reshape(energies, (*x.shape[:-2], self._bundle.n_systems, -1))
+        return {name: split[..., number] for number, name in enumerate(self._bundle.terms)}
+
+    def value_and_grad(self, x: Array, tables: Arrays) -> Evaluation:
+        """Return the energy, the forces and the derivatives with respect to the tables, as plain values."""
+        detach = self._host.detach
+        given = {name: detach(table) for name, table in {**self._inputs, **tables}.items()}
+        energy, forces, gradients = self._evaluator.value_and_grad(detach(x), given)
+        back = {name: share(gradient, self._host).array for name, gradient in gradients.items()}
+        return Evaluation(share(energy, self._host).array, share(forces, self._host).array, back)
+
+    def _call(self, x: Array, tables: Arrays, *, each_term: bool) -> Array:
+        given = {**self._inputs, **tables}
+        packing = Packing(
+            self._bundle.n_atoms, tuple((name, tuple(table.shape)) for name, table in sorted(given.items()))
+        )
+        function = self._functions.get((packing, each_term))
+        if function is None:
+            source = self._evaluator.source(packing, each_term=each_term)
+            function = self._functions[packing, each_term] = self._host.differentiable(EngineFunction(source))
+        return function(packing.pack(self._host.namespace, x, given))[0]
