@@ -8,12 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from ffbridge.bundle import Bundle
+from ffbridge.producers.openff import DEFAULT_FORCE_FIELD
 
 from .output import Json, console, print_json
 
 __all__ = ["convert"]
-
-DEFAULT_FORCE_FIELD = "openff_unconstrained-2.3.0.offxml"
 
 
 def convert(

@@ -7,6 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from .output import Json, console, figure, print_json, print_table
 
@@ -78,7 +79,7 @@ def _print_checks(report: Report) -> None:
         print_table(title, ("what", *(f"{name} " for name in columns), "limit ", "unit"), rows)
 
 
-def _cell(check: Check | None) -> str:
+def _cell(check: Check | None) -> Text:
     if check is None:
-        return ""
-    return figure(check.difference) if check.passed else f"[bold red]{figure(check.difference)} FAILED[/]"
+        return Text()
+    return Text(figure(check.difference)) if check.passed else Text(f"{figure(check.difference)} FAILED", "bold red")

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 __all__ = ["Json", "console", "figure", "print_json", "print_table", "shortened"]
 
@@ -31,10 +31,10 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     """Print rows under a title; columns whose name ends in a space are set flush right."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=SIMPLE_HEAD)
     for name in columns:
-        # Units stand in brackets, which rich would take for markup.
-        table.add_column(escape(name.strip()), justify="right" if name.endswith(" ") else "left", overflow="fold")
+        table.add_column(Text(name.strip()), justify="right" if name.endswith(" ") else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        # SMIRKS and units stand in brackets, which rich would take for markup in a string.
+        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     console.print(table)
     console.print()
 

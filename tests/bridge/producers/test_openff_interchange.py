@@ -9,6 +9,7 @@ from copy import deepcopy
 import numpy as np
 import pytest
 
+from ffbridge.concatenate import concatenate
 from ffbridge.errors import BundleError, UnsupportedError
 from ffbridge.forms import form
 from ffbridge.validate import validate
@@ -151,6 +152,13 @@ def test_a_topology_of_several_molecules_is_one_system(openff, ethanol_water):
         if name in bundle.terms:
             assert (np.ptp(molecule[bundle.terms[name].indices], axis=1) == 0).all()
     assert (np.ptp(molecule[bundle.exceptions.pairs], axis=1) == 0).all()
+
+
+def test_molecules_with_charges_of_different_origin_go_into_one_batch(openff, acetaminophen, water):
+    bundles = [openff.from_interchange(interchange) for interchange in (acetaminophen, openff.parametrize([water]))]
+    batch = concatenate(bundles)
+    validate(batch)
+    assert {key.handler for key in batch.tables["electrostatics"].keys} == {"NAGLCharges", "LibraryCharges"}
 
 
 def test_a_topology_without_some_interactions_has_no_such_terms(openff, water):

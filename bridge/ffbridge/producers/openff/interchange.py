@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,7 +50,9 @@ def from_interchange(interchange: Any, *, force_field: Any = None, ewald_toleran
     Bonds, Angles, ProperTorsions, ImproperTorsions, vdW and Electrostatics become the terms ``bonds``, ``angles``,
     ``proper_torsions``, ``improper_torsions``, ``vdw`` and ``electrostatics``; a collection without interactions
     becomes no term. Interactions that share a SMIRNOFF parameter share its row (mapping ``select``); charges that are
-    sums of a base charge and increments are mapped by ``linear``. Constraints are kept as data.
+    sums of a base charge and increments are mapped by ``linear``. Constraints are kept as data. The NAGL model that
+    made charges is listed in ``models``, and the keys of its rows say ``NAGLCharges``; the table as a whole names no
+    model, for it may hold library charges too.
 
     Args:
         interchange: the Interchange.
@@ -94,8 +95,6 @@ def from_interchange(interchange: Any, *, force_field: Any = None, ewald_toleran
             electrostatics, parameters["Electrostatics"], atoms.molecule_offsets, **options
         )
         models = _models(electrostatics)
-        if models and all(key.handler == "NAGLCharges" for key in parameters["Electrostatics"].keys):
-            tables["electrostatics"] = replace(tables["electrostatics"], model=next(iter(models)))
     return Bundle(
         system_offsets=np.array([0, n_atoms], dtype=np.int32),
         atomic_numbers=atoms.atomic_numbers,

@@ -128,9 +128,8 @@ def magnitudes(quantities: Sequence[Any], unit: str) -> Floats:
     Raises:
         UnsupportedError: a quantity has another dimension.
     """
-    from pint import DimensionalityError
-
     from openff.units import Quantity
+    from pint import DimensionalityError
 
     groups: dict[Any, list[int]] = {}
     for position, quantity in enumerate(quantities):
