@@ -81,7 +81,7 @@ def _update(digest: Any, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
         _update_text(digest, name)
         _update_text(digest, array.dtype.name.encode())
         digest.update(_uint64(array.ndim, *array.shape))
-        stored = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        stored = np.asarray(array, dtype=array.dtype.newbyteorder("<"))
         digest.update(stored.reshape(-1).view(np.uint8))
 
 

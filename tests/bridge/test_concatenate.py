@@ -128,9 +128,9 @@ def test_linear_and_select_join_as_linear():
     mapping = batch.term("vdw").mapping
     assert mapping.offsets.tolist() == [0, 1, 2, 3, 5, 8]
     assert mapping.columns.tolist() == [0, 0, 1, 1, 2, 2, 1, 2]
-    np.testing.assert_allclose(
-        batch.parameters("vdw"), np.concatenate([select.parameters("vdw"), linear.parameters("vdw")]), rtol=1e-6
-    )
+    for parts in ([select, linear], [linear, select], [linear, select, select, linear]):
+        expected = np.concatenate([part.parameters("vdw") for part in parts])
+        np.testing.assert_allclose(concatenate(parts).parameters("vdw"), expected, rtol=1e-6)
 
 
 def test_gradients_flow_through_torch_tables():

@@ -81,6 +81,12 @@ def test_only_the_first_rows_of_many_are_listed():
         fb.validate(bad)
 
 
+def test_weights_of_a_dtype_that_files_lack_are_refused():
+    model = replace(bundle().models["net"], sha256="", weights={"w": np.ones(2, dtype=np.complex64)})
+    with pytest.raises(ValidationError, match=r"models/net/w: dtype complex64, expected one of bool, int8.*\[A-2\]"):
+        fb.validate(replace(bundle(), models={"net": model}))
+
+
 def test_a_document_that_is_no_json_is_refused():
     with pytest.raises(BundleError, match="^provenance/steps: "):
         fb.validate(replace(bundle(), provenance={"steps": {1, 2}}))

@@ -50,10 +50,6 @@ def _dangling(document: Mapping[str, Any]) -> Iterator[Fault]:
     for name, table in tables.items():
         if name in unused:
             yield Fault(f"tables/{name}", "no term uses this table: leave it out, or name it in a term", "T-5")
-        if len(table["columns"]) != len(table["units"]):
-            yield Fault(
-                f"tables/{name}/units", f"{len(table['units'])} units for {len(table['columns'])} columns", "T-2"
-            )
         if "model" in table and table["model"] not in models:
             known = ", ".join(sorted(models)) or "none"
             yield Fault(f"tables/{name}/model", f"there is no model {table['model']!r}; there are: {known}", "P-2")
