@@ -130,7 +130,6 @@ class _Batch:
         return self._place(self._joined_indices(arrays, shifted=shifted))
 
     def _joined_indices(self, arrays: Mapping[int, Array], *, shifted: bool = True) -> Ints:
-        # Integers carry no gradient: NumPy joins them, which takes no compilation for each new shape.
         shifts = self.starts.astype(np.int32) if shifted else np.zeros(len(self.starts), dtype=np.int32)
         return np.concatenate([snapshot(array) + shifts[number] for number, array in arrays.items()])
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ffbridge.errors import BundleError
+from ffbridge.errors import BundleError, ExchangeError
 from ffbridge.exchange import share
+from ffbridge.memory import aligned_empty
 from ffbridge.registry import backend_of
 from ffbridge.snapshot import snapshot
 from ffbridge.table import ParameterKey, Table
@@ -71,15 +72,30 @@ def merge_tables(name: str, tables: Mapping[int, Table], *, share_parameters: bo
 
 
 def join_reals(path: str, arrays: Mapping[int, Array]) -> Array:
-    """Return the arrays one after another, in their own framework, so that gradients flow through.
+    """Return the arrays one after another, in their own framework; gradients flow through.
 
     Raises:
         BundleError: their dtypes or trailing shapes differ.
     """
-    backend = backend_of(next(iter(arrays.values())))
+    first = next(iter(arrays.values()))
+    backend = backend_of(first)
     _require_equal(path, {number: backend.dtype(array) for number, array in arrays.items()}, cast=True)
     _require_equal(path, {number: ("…", *map(int, array.shape[1:])) for number, array in arrays.items()})
-    return backend.namespace.concat(list(arrays.values()), axis=0)
+    plain = _plain(arrays.values())
+    if plain is None:
+        return backend.namespace.concat(list(arrays.values()), axis=0)
+    # NumPy joins many small arrays at once; XLA would compile a program for each number of them.
+    joined = aligned_empty((sum(map(len, plain)), *plain[0].shape[1:]), plain[0].dtype)
+    np.concatenate(plain, out=joined)
+    return share(joined, backend, device=backend.device(first)).array
+
+
+def _plain(arrays: Iterable[Array]) -> list[np.ndarray[Any, Any]] | None:
+    """Return the arrays in NumPy; None if one is on a device, is being traced or carries a gradient."""
+    try:
+        return [share(array, "numpy").array for array in arrays]
+    except ExchangeError:
+        return None
 
 
 def _take(values: Array, rows: Ints) -> Array:
