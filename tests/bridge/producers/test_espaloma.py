@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from tests.bridge.producers.espaloma_data import MOLECULES, NAMES, figures, load_graph, parameter_gradients
 
 import ffbridge as fb
 from ffbridge.errors import ExchangeError, GraphError, UnsupportedError
 from ffbridge.producers.espaloma import espaloma_graph, from_espaloma
 from ffbridge.units import COULOMB_CONSTANT, KJ_PER_MOL_PER_HARTREE, NM_PER_BOHR
+from tests.bridge.producers.espaloma_data import MOLECULES, NAMES, figures, load_graph, parameter_gradients
 
 dgl = pytest.importorskip("dgl", reason="the graphs are DGL's")
 torch = pytest.importorskip("torch", reason="DGL runs on it")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.bridge.producers.espaloma_data import NAMES, load_graph, molecule
 
 from ffbridge.errors import GraphError, UnsupportedError
 from ffbridge.producers.espaloma import espaloma_arrays, espaloma_graph
+from tests.bridge.producers.espaloma_data import NAMES, load_graph, molecule
 
 dgl = pytest.importorskip("dgl", reason="the graphs to compare with are DGL's")
 torch = pytest.importorskip("torch", reason="DGL runs on it")

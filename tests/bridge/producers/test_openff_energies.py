@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.bridge.producers.drugs import MINIDRUGBANK
 
 import ffbridge as fb
 from ffbridge.concatenate import concatenate
 from ffbridge.demo.reference import GROUPS, OpenMMReference
+from tests.bridge.producers.drugs import MINIDRUGBANK
 
 ABSOLUTE, RELATIVE, FORCES, ENGINES = 1e-6, 1e-9, 1e-6, 1e-12
 
