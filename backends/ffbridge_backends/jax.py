@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
 
 from ffbridge.backend import Array, Backend, Capabilities
 from ffbridge.dtypes import FLOAT8, STANDARD, WIDE
@@ -152,6 +154,10 @@ class JaxBackend(Backend):
         """Whether it is a tracer."""
         return isinstance(array, self._tracer)
 
+    def has_values(self, array: Array) -> bool:
+        """False for tracers."""
+        return not isinstance(array, self._tracer)
+
     def differentiable(self, function: EngineFunction) -> Callable[..., tuple[Array, ...]]:
         """By one primitive for every engine function."""
         from ffbridge_backends.hosts.jax import differentiable
@@ -161,6 +167,19 @@ class JaxBackend(Backend):
     def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
         """By ``jax.ops.segment_sum``."""
         return self.framework.ops.segment_sum(values, segments, n_segments)
+
+    def erfc(self, x: Array) -> Array:
+        """By ``jax.lax.erfc``."""
+        return self.framework.lax.erfc(x)
+
+    def weights(self, model: object) -> Mapping[str, Array] | None:
+        """Of a pytree: its leaves that are arrays, JAX's or NumPy's. Functions and numbers are no weights."""
+        tree = self.framework.tree_util
+        if tree.all_leaves([model]):
+            return None
+        kinds = (self.framework.Array, np.ndarray)
+        leaves, _ = tree.tree_flatten_with_path(model)
+        return {tree.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves if isinstance(leaf, kinds)}
 
     def about(self, thing: object) -> str | None:
         """Tells what JAX's sparse formats are."""

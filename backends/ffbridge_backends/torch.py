@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -202,6 +202,10 @@ class TorchBackend(Backend):
         """Whether it requires grad or is wrapped by torch.func."""
         return bool(array.requires_grad) or self._is_wrapped(array)
 
+    def has_values(self, array: Array) -> bool:
+        """False inside torch.func and torch.compile."""
+        return not (self._is_wrapped(array) or self.framework.compiler.is_compiling())
+
     def detach(self, array: Array) -> Array:
         """The tensor without its graph."""
         return array.detach()
@@ -215,6 +219,14 @@ class TorchBackend(Backend):
     def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
         """By ``index_add``."""
         return values.new_zeros((n_segments, *values.shape[1:])).index_add(0, segments, values)
+
+    def erfc(self, x: Array) -> Array:
+        """By ``torch.erfc``."""
+        return self.framework.erfc(x)
+
+    def weights(self, model: object) -> Mapping[str, Array] | None:
+        """Of a ``torch.nn.Module``: what its ``state_dict()`` holds, parameters and buffers."""
+        return model.state_dict() if isinstance(model, self.framework.nn.Module) else None
 
 
 _ALL_OF_TORCH = ("any", "non_negative")

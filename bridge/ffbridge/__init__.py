@@ -10,6 +10,7 @@ from ffbridge.bundle import Bundle, Model
 from ffbridge.concatenate import concatenate
 from ffbridge.engine import ArrayEngine, Engine, Evaluation
 from ffbridge.exchange import Transfer, to, transfer
+from ffbridge.fingerprint import fingerprint, named_weights
 from ffbridge.graph import Graph, read_graph, write_graph
 from ffbridge.io import load, save
 from ffbridge.mapping import Identity, Linear, Mapping, Select
@@ -55,9 +56,11 @@ __all__ = [
     "concatenate",
     "engines",
     "espaloma_graph",
+    "fingerprint",
     "from_espaloma",
     "from_interchange",
     "load",
+    "named_weights",
     "potential",
     "read_graph",
     "register_backend",

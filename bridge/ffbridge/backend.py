@@ -151,6 +151,10 @@ class Backend(Plugin):
         """Whether the array carries a gradient or a trace of its framework's automatic differentiation."""
         return False
 
+    def has_values(self, array: Array) -> bool:
+        """Whether the array has values now: it has none while it is being traced."""
+        return True
+
     def detach(self, array: Array) -> Array:
         """The same values without the gradient that the array carries. Needed where arrays carry one themselves."""
         return array
@@ -165,6 +169,15 @@ class Backend(Plugin):
         """
         raise UnsupportedError(f"backend {self.name!r} does not implement segment_sum, which energies need")
 
+    def erfc(self, x: Array) -> Array:
+        """The complementary error function of each element, which the array API standard lacks.
+
+        Needed for energies by the method ``timemachine``.
+        """
+        raise UnsupportedError(
+            f"backend {self.name!r} does not implement erfc, which energies by the method 'timemachine' need"
+        )
+
     def differentiable(self, function: EngineFunction) -> Callable[..., tuple[Array, ...]]:
         """An engine function as a function of this framework's arrays, which its automatic differentiation understands.
 
@@ -178,6 +191,13 @@ class Backend(Plugin):
         from ffbridge.exchange import share
 
         return lambda *inputs: tuple(share(output, self).array for output in function(*inputs))
+
+    def weights(self, model: object) -> Mapping[str, Array] | None:
+        """The weights of a model of this framework by name, or None if it is none. For fingerprints.
+
+        Names are paths joined by dots: keys, attributes and places in lists, such as ``layers.0.weight``.
+        """
+        return None
 
     def about(self, thing: object) -> str | None:
         """What to tell about something of this framework that is not among `array_types`: what it is and the remedy."""

@@ -10,6 +10,7 @@ Producers name terms, and the table of each, ``bonds``, ``angles``, ``proper_tor
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -159,6 +160,21 @@ class Bundle:
                 f"(rows are the table's parameters, columns are {', '.join(table.columns)})"
             )
         return replace(self, tables={**self.tables, name: replace(table, values=values)})
+
+    def with_model(self, name: str, model: Model, *, tables: Iterable[str] = ()) -> Bundle:
+        """Return a bundle that records a machine-learned model, and which tables it made.
+
+        Args:
+            name: the model's name; one recorded under it before is replaced.
+            model: its version, framework, fingerprint (:func:`ffbridge.fingerprint`) and, if wanted, weights
+                (:func:`ffbridge.named_weights`).
+            tables: names of the tables whose values it made.
+
+        Raises:
+            UnknownNameError: the bundle has no such table.
+        """
+        made = {table: replace(self.table(table), model=name) for table in tables}
+        return replace(self, tables={**self.tables, **made}, models={**self.models, name: model})
 
     def to(self, backend: str, *, device: Any = None, dtype: str | None = None) -> Bundle:
         """Return the bundle with its arrays in another framework, aliased where layout and alignment allow it.

@@ -15,6 +15,7 @@ __all__ = [
     "FFBridgeError",
     "GraphError",
     "MissingDependencyError",
+    "ModelError",
     "RegistrationError",
     "UnknownNameError",
     "UnsupportedError",
@@ -36,6 +37,10 @@ class GraphError(FFBridgeError, ValueError):
 
 class MissingDependencyError(FFBridgeError, ImportError):
     """An optional framework is needed and not installed."""
+
+
+class ModelError(FFBridgeError, ValueError):
+    """A machine-learned model's weights cannot be named, or it has none."""
 
 
 class RegistrationError(FFBridgeError, ValueError):

@@ -15,7 +15,7 @@ from ffbridge.snapshot import snapshot
 if TYPE_CHECKING:
     from ffbridge.bundle import Bundle
 
-__all__ = ["canonical_json", "content_digest", "content_hash", "fingerprint"]
+__all__ = ["canonical_json", "content_digest", "content_hash", "weights_digest"]
 
 Array = Any
 
@@ -37,11 +37,11 @@ def content_hash(bundle: Bundle) -> str:
     return content_digest(canonical_json(bundle.document()), arrays)
 
 
-def fingerprint(weights: Mapping[str, Array]) -> str:
-    """Return the sha256 of a model's named weights, 64 hexadecimal digits (spec, "Models").
+def weights_digest(weights: Mapping[str, Array]) -> str:
+    """Return the sha256 over a model's weights, 64 hexadecimal digits (spec, "Models").
 
     Args:
-        weights: arrays of any framework by name, such as ``dict(model.state_dict())``.
+        weights: arrays of any framework by name, as :func:`ffbridge.fingerprint.named_weights` returns them.
 
     Raises:
         ExchangeError: a weight is no array, or has no values: it is being traced.
@@ -81,7 +81,7 @@ def _update(digest: Any, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
         _update_text(digest, name)
         _update_text(digest, array.dtype.name.encode())
         digest.update(_uint64(array.ndim, *array.shape))
-        stored = np.asarray(array, dtype=array.dtype.newbyteorder("<"))
+        stored = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         digest.update(stored.reshape(-1).view(np.uint8))
 
 

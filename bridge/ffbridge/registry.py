@@ -24,6 +24,7 @@ __all__ = [
     "engines",
     "get_backend",
     "get_engine",
+    "loaded_backends",
     "register_backend",
     "register_engine",
 ]
@@ -239,6 +240,11 @@ def get_engine(name: str) -> Engine:
     return _ENGINES.get(name)
 
 
+def loaded_backends() -> tuple[Backend, ...]:
+    """The backends whose framework somebody has imported; imports none."""
+    return tuple(backend for backend in _BACKENDS.loadable() if backend.is_loaded())
+
+
 def backends() -> tuple[BackendInfo, ...]:
     """All array backends, installed or not: versions, devices, what each can do. Imports those that are installed."""
     return _BACKENDS.info()
@@ -264,7 +270,7 @@ def backend_of(array: Array) -> Backend:
 
 def _find_owner(array: Array) -> Backend:
     # An array's framework is imported already, so a backend whose framework is not cannot be its owner.
-    loaded = [backend for backend in _BACKENDS.loadable() if backend.is_loaded()]
+    loaded = loaded_backends()
     for backend in loaded:
         if isinstance(array, backend.array_types):
             return backend

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ffbridge.hashing import fingerprint
+from ffbridge.hashing import weights_digest
 from ffbridge.rules.fault import Fault
 
 __all__ = ["faults"]
@@ -18,5 +18,5 @@ def faults(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any
     for name, model in document.get("models", {}).items():
         prefix = f"models/{name}/"
         weights = {path[len(prefix) :]: array for path, array in arrays.items() if path.startswith(prefix)}
-        if weights and model["sha256"] and (found := fingerprint(weights)) != model["sha256"]:
+        if weights and model["sha256"] and (found := weights_digest(weights)) != model["sha256"]:
             yield Fault(f"models/{name}/sha256", f"{model['sha256']}, and the weights have {found}", "P-3")
