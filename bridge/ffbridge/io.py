@@ -208,7 +208,12 @@ def _refuse_constant(name: str) -> None:
 
 
 def _verify(file: Path, document: Mapping[str, Any], metadata: Mapping[str, str], arrays: Arrays) -> None:
-    stored, text = metadata.get(HASH), metadata[DOCUMENT].encode()
+    if HASH not in metadata:
+        raise BundleFileError(
+            f"{file}: no metadata {HASH!r}, so that nothing tells whether it is whole. Write the hash, or pass "
+            "verify=False [F-5]"
+        )
+    stored, text = metadata[HASH], metadata[DOCUMENT].encode()
     found = content_digest(text, arrays)
     if found != stored:
         raise BundleFileError(

@@ -44,9 +44,10 @@ def test_every_fault_is_told_at_once_with_its_path(backend):
     assert caught.value.faults == (
         "masses[1]: NaN or infinite values; every value must be finite [A-4]",
         "system_names: 1 names for 2 systems [D-6]",
-        "masses[3]: a mass must not be negative [G-3]",
+        "masses[3]: a mass must not be negative, found -1.0 Da [G-3]",
         "terms/bonds/indices[2]: atoms must be in [0, 8), found 99 [I-3]",
-        "tables/angles/units: kcal/mol/rad^2, rad; the form harmonic_angle has: kJ/mol/rad^2, rad, in this order [T-2]",
+        "tables/angles/units: kcal/mol/rad^2, rad; the form harmonic_angle has: kJ/mol/rad^2, rad, in this order; "
+        "convert the values to these [T-2]",
     )
     assert str(caught.value).startswith("bundle does not follow the standard (5 faults):\n  masses[1]: NaN")
 

@@ -64,11 +64,12 @@ def _identity(key: Mapping[str, Any]) -> tuple[Any, ...]:
 def _column_faults(
     name: str, table: Mapping[str, Any], form: str, columns: tuple[str, ...], units: tuple[str, ...]
 ) -> Iterator[Fault]:
-    for part, wanted, rule in (("columns", columns, "T-1"), ("units", units, "T-2")):
+    parts = (("columns", columns, "T-1", ""), ("units", units, "T-2", "; convert the values to these"))
+    for part, wanted, rule, remedy in parts:
         if tuple(table[part]) != wanted:
             got = ", ".join(table[part])
             yield Fault(
-                f"tables/{name}/{part}", f"{got}; the form {form} has: {', '.join(wanted)}, in this order", rule
+                f"tables/{name}/{part}", f"{got}; the form {form} has: {', '.join(wanted)}, in this order{remedy}", rule
             )
 
 
@@ -80,8 +81,12 @@ def _value_faults(name: str, columns: tuple[Column, ...], values: Array, mapping
             yield Fault(f"{where}{listed(bad)}", f"{column.name} must be a whole number, found {value[bad][0]}", "T-6")
         minimum = column.minimum
         if minimum is not None and (mapping != "linear" or column.integer) and (bad := value < minimum).any():
-            message = f"{column.name} must be at least {minimum} {column.unit}, found {value[bad][0]}"
+            message = f"{column.name} must be at least {_quantity(minimum, column)}, found {value[bad][0]}"
             yield Fault(f"{where}{listed(bad)}", message, "T-7")
+
+
+def _quantity(value: float, column: Column) -> str:
+    return f"{value:g}" if column.unit == "1" else f"{value:g} {column.unit}"
 
 
 def _mapping_faults(
@@ -119,11 +124,12 @@ def _linear_faults(path: str, columns: tuple[Column, ...], values: Array, arrays
         if column.integer:
             yield from _integer_faults(path, column.name, rows, n_rows, weights, value[entries])
         elif column.minimum is not None:
-            result = np.bincount(rows, weights=weights * value[entries], minlength=n_rows)
-            if (bad := result < column.minimum - TOLERANCE * abs(result)).any():
-                message = (
-                    f"gives {column.name} = {result[bad][0]:g}, and it must be at least {column.minimum} {column.unit}"
-                )
+            parts = weights * value[entries]
+            result = np.bincount(rows, weights=parts, minlength=n_rows)
+            rounding = TOLERANCE * np.bincount(rows, weights=abs(parts), minlength=n_rows)
+            if (bad := result < column.minimum - rounding).any():
+                least = _quantity(column.minimum, column)
+                message = f"gives {column.name} = {result[bad][0]:g}, and it must be at least {least}"
                 yield Fault(f"{path}{listed(bad)}", message, "T-7")
 
 

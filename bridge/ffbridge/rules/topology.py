@@ -68,9 +68,11 @@ def _system_faults(arrays: Arrays) -> Iterator[Fault]:
 def _atom_faults(arrays: Arrays) -> Iterator[Fault]:
     numbers, masses = arrays.get("atomic_numbers"), arrays.get("masses")
     if numbers is not None and (bad := (numbers < 0) | (numbers > HEAVIEST)).any():
-        yield Fault(f"atomic_numbers{listed(bad)}", f"must be 0 (no atom) to {HEAVIEST}", "G-2")
+        yield Fault(
+            f"atomic_numbers{listed(bad)}", f"must be 0 (no atom) to {HEAVIEST}, found {numbers[bad][0]}", "G-2"
+        )
     if masses is not None and (bad := masses < 0).any():
-        yield Fault(f"masses{listed(bad)}", "a mass must not be negative", "G-3")
+        yield Fault(f"masses{listed(bad)}", f"a mass must not be negative, found {masses[bad][0]} Da", "G-3")
 
 
 def _box_faults(box: Array) -> Iterator[Fault]:

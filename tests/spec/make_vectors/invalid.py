@@ -150,7 +150,7 @@ def vectors():
         "rule": "T-7",
         "path": "terms/vdw/mapping[2]",
         "base": "increments",
-        "arrays": {"terms/vdw/mapping/weights": array([1, 1, 1, 3, 1, 2], "float32")},
+        "arrays": {"terms/vdw/mapping/weights": array([1, 1, 1, 3, 1, 5], "float32")},
     }
     for name, (rule, title, _) in _made_files().items():
         made[name] = {"title": title, "rule": rule, "path": "", "file": f"{name}.ffb"}

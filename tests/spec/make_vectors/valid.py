@@ -167,16 +167,16 @@ def empty():
 
 
 def increments():
-    """Lennard-Jones parameters as sums of increments, some negative, whose results obey the minimum; float32."""
+    """Lennard-Jones parameters as sums of increments, some negative; one ends at 0 up to rounding; float32."""
     parts = document(tables={"vdw": VDW}, terms={"vdw": term("lennard_jones", "vdw", "linear", NO_CUTOFF_VDW)})
     return parts, {
         "system_offsets": ints([0, 3]),
         "atomic_numbers": ints([6, 6, 6]),
-        "tables/vdw/values": array([[0.35, 0.5], [-0.05, -0.125]], "float32"),
+        "tables/vdw/values": array([[0.35, 0.7], [-0.05, -0.1]], "float32"),
         "terms/vdw/indices": ints([[0], [1], [2]]),
         "terms/vdw/mapping/offsets": ints([0, 1, 3, 6]),
         "terms/vdw/mapping/columns": ints([0, 0, 1, 1, 0, 1]),
-        "terms/vdw/mapping/weights": array([1, 1, 1, 2, 1, 2], "float32"),
+        "terms/vdw/mapping/weights": array([1, 1, 1, 3, 1, 4], "float32"),
     }
 
 
