@@ -26,6 +26,7 @@ from ffbridge.registry import (
 )
 from ffbridge.table import ParameterKey, Table
 from ffbridge.term import Constraints, Exceptions, Term, VirtualSites
+from ffbridge.trainable import Parameter, Trainable, trainable
 from ffbridge.validate import validate
 
 __version__ = "0.1.0"
@@ -45,11 +46,13 @@ __all__ = [
     "Linear",
     "Mapping",
     "Model",
+    "Parameter",
     "ParameterKey",
     "Potential",
     "Select",
     "Table",
     "Term",
+    "Trainable",
     "Transfer",
     "VirtualSites",
     "backends",
@@ -67,6 +70,7 @@ __all__ = [
     "register_engine",
     "save",
     "to",
+    "trainable",
     "transfer",
     "validate",
     "write_graph",

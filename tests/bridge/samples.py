@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,19 @@ def bundle(name="full", kind="valid"):
     """The bundle of a vector, in NumPy."""
     vector = load(kind)[name]
     return Bundle.from_parts(vector["document"], arrays_of(vector))
+
+
+def without_cutoff(source):
+    """The bundle with nonbonded methods that every engine evaluates, its virtual sites as plain particles."""
+    kept = ("mixing_rule", "coulomb_constant")
+    terms = {
+        name: replace(
+            term, settings={"method": "no_cutoff"} | {key: term.settings[key] for key in kept if key in term.settings}
+        )
+        for name, term in source.terms.items()
+        if term.settings
+    }
+    return replace(source, box=None, virtual_sites=None, terms={**source.terms, **terms})
 
 
 def positions(name):
