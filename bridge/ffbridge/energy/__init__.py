@@ -6,6 +6,7 @@ module                 holds
 :mod:`.geometry`       internal coordinates of atoms, and the pullback of their derivatives to the atoms
 :mod:`.bonded`         forms that are functions of one internal coordinate, with their derivatives
 :mod:`.nonbonded`      forms of atom pairs, mixing rules, with their derivatives
+:mod:`.methods`        nonbonded methods: factors of a pair's energy that end at a cutoff, with their derivatives
 :mod:`.pairs`          which pairs of atoms interact
 :mod:`.plan`           what a bundle becomes before it is evaluated: index arrays and a hashable structure
 :mod:`.total`          the energy of every term, and its analytic derivatives to positions and tables

@@ -20,11 +20,13 @@ class PairList:
         atoms: ``(n_pairs, 2) int32``, first < second.
         kept_charge: ``(n_pairs,)``, fraction of the Coulomb energy that is kept.
         kept_lj: ``(n_pairs,)``, fraction of the van der Waals energy that is kept.
+        excepted: ``(n_pairs,) bool``, whether the pair is one of the exceptions.
     """
 
     atoms: Ints
     kept_charge: npt.NDArray[np.floating]
     kept_lj: npt.NDArray[np.floating]
+    excepted: npt.NDArray[np.bool_]
 
 
 def pair_list(
@@ -41,6 +43,7 @@ def pair_list(
     """
     first, second = _all_pairs(np.sort(members), system_offsets)
     kept = np.ones((2, len(first)))
+    excepted = np.zeros(len(first), dtype=bool)
     if exceptions is not None and len(exceptions[0]):
         pairs, *fractions = exceptions
         # A pair is one number, and `first, second` are sorted by it: every exception is found by bisection.
@@ -50,9 +53,10 @@ def pair_list(
         place = np.minimum(np.searchsorted(ranks, wanted), max(len(ranks) - 1, 0))
         found = ranks[place] == wanted if len(ranks) else np.zeros(len(wanted), dtype=bool)
         kept[:, place[found]] = np.stack(fractions)[:, found]
+        excepted[place[found]] = True
     present = (kept != 0).any(axis=0)
     atoms = np.stack([first[present], second[present]], axis=1)
-    return PairList(atoms, kept[0, present], kept[1, present])
+    return PairList(atoms, kept[0, present], kept[1, present], excepted[present])
 
 
 def _all_pairs(members: Ints, system_offsets: Ints) -> tuple[Ints, Ints]:

@@ -15,6 +15,7 @@ import numpy as np
 from ffbridge.backend import Array
 from ffbridge.bundle import Bundle
 from ffbridge.energy.bonded import BONDED, HIGHEST_PERIODICITY
+from ffbridge.energy.methods import METHODS, PLAIN_METHOD
 from ffbridge.energy.nonbonded import NONBONDED
 from ffbridge.energy.pairs import PairList, pair_list
 from ffbridge.errors import UnsupportedError
@@ -54,12 +55,20 @@ class Structure:
     terms: tuple[TermStructure, ...]
 
 
+_SETTINGS: dict[str, tuple[Any, ...]] = {
+    "method": (PLAIN_METHOD, *METHODS),
+    "mixing_rule": ("lorentz_berthelot",),
+    "periodic": (False,),
+}
+"""What the array engines evaluate of those settings of which they do not evaluate everything."""
+
+
 def plan(bundle: Bundle) -> tuple[Structure, dict[str, np.ndarray[Any, Any]]]:
     """Return the structure and the index arrays of a bundle of NumPy arrays.
 
     Arrays: for a bonded term ``NAME/atoms (n_terms * arity,)`` and ``NAME/systems (n_terms,)``; for a pair list
     ``PAIRS/atoms (2 n_pairs,)``, ``PAIRS/rows (2 n_pairs,)`` (rows of the term that belong to these atoms),
-    ``PAIRS/systems`` and the kept fractions; for each mapping ``NAME/mapping/…``.
+    ``PAIRS/systems``, the kept fractions, and which pairs are exceptions; for each mapping ``NAME/mapping/…``.
 
     Raises:
         UnsupportedError: a form, method or mixing rule that the array engines do not evaluate.
@@ -89,11 +98,11 @@ def _refuse_unsupported(name: str, term: Term, declared: Form, bundle: Bundle) -
     remedy = "use an engine that has it"
     if term.form not in known:
         raise UnsupportedError(f"terms/{name}: the array engines do not evaluate the form {term.form!r}; {remedy}")
-    for setting, value in (("method", "no_cutoff"), ("mixing_rule", "lorentz_berthelot")):
-        if term.settings.get(setting, value) != value:
+    for setting, evaluated in _SETTINGS.items():
+        if setting in term.settings and term.settings[setting] not in evaluated:
             raise UnsupportedError(
-                f"terms/{name}/settings/{setting}: the array engines evaluate {value!r}, not "
-                f"{term.settings[setting]!r}; {remedy}"
+                f"terms/{name}/settings/{setting}: the array engines evaluate {' and '.join(map(repr, evaluated))}, "
+                f"not {term.settings[setting]!r}; {remedy}"
             )
     table = bundle.table(term.table)
     if "periodicity" in table.columns and table.values.size:
@@ -135,6 +144,7 @@ def _pair_arrays(prefix: str, term: Term, bundle: Bundle) -> dict[str, np.ndarra
         f"{prefix}/systems": _systems(found.atoms[:, 0], bundle.system_offsets),
         f"{prefix}/kept_charge": found.kept_charge.astype(dtype)[:, None],
         f"{prefix}/kept_lj": found.kept_lj.astype(dtype)[:, None],
+        f"{prefix}/excepted": found.excepted[:, None],
     }
 
 

@@ -12,7 +12,8 @@ from typing import Any
 from ffbridge.backend import Array, Backend
 from ffbridge.energy.bonded import BONDED
 from ffbridge.energy.geometry import COORDINATES
-from ffbridge.energy.nonbonded import NONBONDED, PairForm
+from ffbridge.energy.methods import METHODS, Method
+from ffbridge.energy.nonbonded import NONBONDED
 from ffbridge.energy.plan import Structure, TermStructure
 from ffbridge.forms import form
 from ffbridge.mapping import MAPPINGS, Linear
@@ -47,7 +48,7 @@ def energies(backend: Backend, structure: Structure, arrays: Arrays, x: Array, t
             pair_form = NONBONDED[term.form]
             variables = pair_form.variables(xp, *_columns(xp, term, parameters))
             pair_parameters = pair_form.mix(xp, dict(term.settings), *_by_pair(xp, term, arrays, variables))
-            each = _pair_energy(xp, pair_form, distances[term.pairs], pair_parameters, _kept(term, arrays))
+            each = _pair_energy(backend, term, arrays, distances[term.pairs], pair_parameters)
         else:
             q, _ = _coordinate(xp, term, arrays, x)
             each = BONDED[term.form].energy(xp, q, *_columns(xp, term, parameters))
@@ -104,14 +105,20 @@ def _pair_derivatives(
 ) -> tuple[Array, Array, list[Array]]:
     """Return U ``(n_pairs, n_conformers)``, weighted dU/dr likewise, and weighted dU/dp ``(n_rows,)`` by column."""
     xp, pair_form = backend.namespace, NONBONDED[term.form]
-    settings, kept, columns = dict(term.settings), _kept(term, arrays), _columns(xp, term, parameters)
+    settings, columns = dict(term.settings), _columns(xp, term, parameters)
     variables = pair_form.variables(xp, *columns)
     first, second = _by_pair(xp, term, arrays, variables)
     mixed = pair_form.mix(xp, settings, first, second)
-    each = _pair_energy(xp, pair_form, r, mixed, kept)
+    each = _pair_energy(backend, term, arrays, r, mixed)
     apart = r > 0
-    du_dr, du_dmixed = pair_form.derivatives(xp, xp.where(apart, r, 1.0), *mixed)
-    share = weight * kept
+    safe = xp.where(apart, r, 1.0)
+    du_dr, du_dmixed = pair_form.derivatives(xp, safe, *mixed)
+    share = weight * _kept(term, arrays)
+    if method := _method(term):
+        of_pairs = (backend, settings, safe, _excepted(term, arrays))
+        factor = method.evaluate(*of_pairs)
+        du_dr = du_dr * factor + pair_form.energy(xp, safe, *mixed) * method.differentiate(*of_pairs)
+        du_dmixed = tuple(du * factor for du in du_dmixed)
     du_dr = xp.where(apart, du_dr * share, 0.0)
     by_pair = tuple(xp.sum(xp.where(apart, du * share, 0.0), axis=1, keepdims=True) for du in du_dmixed)
     ends = (
@@ -127,10 +134,14 @@ def _pair_derivatives(
     return each, du_dr, [du[:, 0] for du in du_dp]
 
 
-def _pair_energy(xp: Any, pair_form: PairForm, r: Array, parameters: Sequence[Array], kept: Array) -> Array:
-    """Return the kept fraction of each U; +inf where interacting atoms coincide, with all derivatives 0 there."""
+def _pair_energy(backend: Backend, term: TermStructure, arrays: Arrays, r: Array, parameters: Sequence[Array]) -> Array:
+    """Return what is kept of each U; +inf where interacting atoms coincide, with all derivatives 0 there."""
+    xp, kept = backend.namespace, _kept(term, arrays)
     apart = r > 0
-    each = kept * pair_form.energy(xp, xp.where(apart, r, 1.0), *parameters)
+    safe = xp.where(apart, r, 1.0)
+    each = kept * NONBONDED[term.form].energy(xp, safe, *parameters)
+    if method := _method(term):
+        each = each * method.evaluate(backend, dict(term.settings), safe, _excepted(term, arrays))
     return xp.where(apart | (kept == 0), each, xp.inf)
 
 
@@ -179,6 +190,15 @@ def _by_pair(
 
 def _kept(term: TermStructure, arrays: Arrays) -> Array:
     return arrays[f"{term.pairs}/{form(term.form).exceptions}"]
+
+
+def _excepted(term: TermStructure, arrays: Arrays) -> Array:
+    return arrays[f"{term.pairs}/excepted"]
+
+
+def _method(term: TermStructure) -> Method | None:
+    """Return the method that multiplies the form's energy by a factor; None if there is no factor."""
+    return METHODS.get(dict(term.settings)["method"])
 
 
 def _systems(term: TermStructure, arrays: Arrays) -> Array:

@@ -39,6 +39,7 @@ def test_pairs_equal_an_enumeration(case):
     kept = zip(found.kept_charge.tolist(), found.kept_lj.tolist(), strict=True)
     assert dict(zip(map(tuple, found.atoms.tolist()), kept, strict=True)) == expected
     assert len(found.atoms) == len(expected)
+    assert found.excepted.tolist() == [pair in exceptions for pair in map(tuple, found.atoms.tolist())]
 
 
 def test_without_exceptions_every_pair_interacts():
