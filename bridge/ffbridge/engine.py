@@ -108,15 +108,20 @@ class ArrayEngine(Engine):
 
     def prepare(self, bundle: Bundle, *, hosted: bool = False) -> EngineEvaluator:
         """Make a valid bundle ready: derive its pair lists and bring its arrays into the framework."""
-        from ffbridge.energy.plan import plan
         from ffbridge.exchange import share
         from ffbridge.registry import get_backend
 
-        structure, arrays = plan(bundle.snapshot())
+        structure, arrays = self.plan(bundle.snapshot())
         backend = get_backend(self.backend)
         shared = {path: share(array, backend).array for path, array in arrays.items()}
         tables = {name: share(table.values, backend).array for name, table in bundle.tables.items()}
         return self.evaluator(backend, structure, shared, tables)
+
+    def plan(self, bundle: Bundle) -> tuple[Structure, dict[str, Array]]:
+        """Return the structure and the index arrays of a bundle of NumPy arrays, or refuse what is not evaluated."""
+        from ffbridge.energy.plan import plan
+
+        return plan(bundle)
 
     @abstractmethod
     def evaluator(

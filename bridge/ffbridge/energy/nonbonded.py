@@ -13,7 +13,7 @@ from typing import Any
 
 from ffbridge.backend import Array
 
-__all__ = ["NONBONDED", "PairForm", "coulomb", "lennard_jones"]
+__all__ = ["NONBONDED", "PairForm", "coulomb", "lennard_jones", "root"]
 
 Settings = Mapping[str, Any]
 Variables = tuple[Array, ...]
@@ -57,8 +57,8 @@ def _lennard_jones_derivatives(xp: Any, r: Array, sigma: Array, epsilon: Array) 
     return -slope / r, (du_dsigma, 4.0 * sixth * (sixth - 1.0))
 
 
-def _root(xp: Any, value: Array) -> Array:
-    """Return √value, whose derivative at 0 (infinite) is taken as 0."""
+def root(xp: Any, value: Array) -> Array:
+    """Return √value, whose derivative at 0 (infinite) is taken as 0 (the standard's E-2)."""
     positive = value > 0
     return xp.where(positive, xp.sqrt(xp.where(positive, value, 1.0)), 0.0)
 
@@ -69,7 +69,7 @@ def _root_pullback(xp: Any, value: Array, cotangent: Array) -> Array:
 
 
 def _sigma_and_root_epsilon(xp: Any, sigma: Array, epsilon: Array) -> Variables:
-    return sigma, _root(xp, epsilon)
+    return sigma, root(xp, epsilon)
 
 
 def _sigma_and_root_epsilon_pullback(xp: Any, parameters: Variables, cotangents: Variables) -> Variables:

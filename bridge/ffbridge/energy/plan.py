@@ -6,7 +6,7 @@ structure), and *arrays* of indices, mappings and pair lists, in the engine's fr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,21 +63,28 @@ _SETTINGS: dict[str, tuple[Any, ...]] = {
 """What the array engines evaluate of those settings of which they do not evaluate everything."""
 
 
-def plan(bundle: Bundle) -> tuple[Structure, dict[str, np.ndarray[Any, Any]]]:
+def plan(
+    bundle: Bundle, *, refuse: Callable[[str, Term, Form, Bundle], None] | None = None
+) -> tuple[Structure, dict[str, np.ndarray[Any, Any]]]:
     """Return the structure and the index arrays of a bundle of NumPy arrays.
 
     Arrays: for a bonded term ``NAME/atoms (n_terms * arity,)`` and ``NAME/systems (n_terms,)``; for a pair list
     ``PAIRS/atoms (2 n_pairs,)``, ``PAIRS/rows (2 n_pairs,)`` (rows of the term that belong to these atoms),
     ``PAIRS/systems``, the kept fractions, and which pairs are exceptions; for each mapping ``NAME/mapping/…``.
 
+    Args:
+        bundle: what to evaluate.
+        refuse: ``(name, term, its form, bundle)``, raises UnsupportedError for a term that the engine does not evaluate
+            exactly; the array engines' own if None.
+
     Raises:
-        UnsupportedError: a form, method or mixing rule that the array engines do not evaluate.
+        UnsupportedError: a form, method or mixing rule that the engine does not evaluate.
     """
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     structures: list[TermStructure] = []
     for name, term in bundle.terms.items():
         declared = form(term.form)
-        _refuse_unsupported(name, term, declared, bundle)
+        (refuse or _refuse_unsupported)(name, term, declared, bundle)
         arrays |= {f"{name}/mapping/{part}": array for part, array in term.mapping.arrays().items()}
         pairs = ""
         if declared.kind == "bonded":

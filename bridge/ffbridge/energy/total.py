@@ -19,7 +19,7 @@ from ffbridge.forms import form
 from ffbridge.mapping import MAPPINGS, Linear
 from ffbridge.mapping import Mapping as ParameterMapping
 
-__all__ = ["derivatives", "energies"]
+__all__ = ["by_system", "derivatives", "energies", "parameter_columns"]
 
 Arrays = Mapping[str, Array]
 
@@ -41,18 +41,18 @@ def energies(backend: Backend, structure: Structure, arrays: Arrays, x: Array, t
     result = {}
     distances: dict[str, Array] = {}
     for term in structure.terms:
-        parameters = _mapping(term, arrays).apply(tables[term.table])
+        columns = parameter_columns(xp, term, arrays, tables[term.table])
         if term.pairs:
             if term.pairs not in distances:
                 distances[term.pairs] = _coordinate(xp, term, arrays, x)[0]
             pair_form = NONBONDED[term.form]
-            variables = pair_form.variables(xp, *_columns(xp, term, parameters))
+            variables = pair_form.variables(xp, *columns)
             pair_parameters = pair_form.mix(xp, dict(term.settings), *_by_pair(xp, term, arrays, variables))
             each = _pair_energy(backend, term, arrays, distances[term.pairs], pair_parameters)
         else:
             q, _ = _coordinate(xp, term, arrays, x)
-            each = BONDED[term.form].energy(xp, q, *_columns(xp, term, parameters))
-        result[term.name] = _by_system(backend, structure, term, arrays, each)
+            each = BONDED[term.form].energy(xp, q, *columns)
+        result[term.name] = by_system(backend, structure, term, arrays, each)
     return result
 
 
@@ -80,7 +80,7 @@ def derivatives(
         differentiate = _pair_derivatives if term.pairs else _bonded_derivatives
         weight = 1.0 if cotangents is None else xp.take(cotangents[term.name], _systems(term, arrays), axis=0)
         each, du_dq, du_dp = differentiate(backend, term, arrays, q, parameters, weight)
-        result[term.name] = _by_system(backend, structure, term, arrays, each)
+        result[term.name] = by_system(backend, structure, term, arrays, each)
         corners = COORDINATES[form(term.form).coordinate].pullback(xp, state, du_dq)
         flat = xp.reshape(xp.stack(corners, axis=1), (-1, *x.shape[1:]))
         du_dx = du_dx + backend.segment_sum(flat, _atoms(term, arrays), x.shape[0])
@@ -151,6 +151,11 @@ def _mapping(term: TermStructure, arrays: Arrays) -> ParameterMapping:
     return MAPPINGS[term.mapping](**parts)
 
 
+def parameter_columns(xp: Any, term: TermStructure, arrays: Arrays, table: Array) -> tuple[Array, ...]:
+    """Return the parameters of each interaction, p = M θ: one array ``(n_terms, 1)`` for each column of the table."""
+    return _columns(xp, term, _mapping(term, arrays).apply(table))
+
+
 def _columns(xp: Any, term: TermStructure, parameters: Array) -> tuple[Array, ...]:
     """Return the columns ``(n, 1)`` each, ready to meet ``(n, n_conformers)``.
 
@@ -205,7 +210,7 @@ def _systems(term: TermStructure, arrays: Arrays) -> Array:
     return arrays[f"{term.pairs or term.name}/systems"]
 
 
-def _by_system(backend: Backend, structure: Structure, term: TermStructure, arrays: Arrays, each: Array) -> Array:
+def by_system(backend: Backend, structure: Structure, term: TermStructure, arrays: Arrays, each: Array) -> Array:
     """Return the sum over the interactions of each system, ``(n_systems, n_conformers)``."""
     if structure.n_systems == 1:
         return backend.namespace.sum(each, axis=0, keepdims=True)
