@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import ffbridge as fb
-from ffbridge.concatenate import concatenate
 from ffbridge.demo.reference import GROUPS, OpenMMReference
 from tests.bridge.producers.drugs import MINIDRUGBANK
 
@@ -82,7 +81,7 @@ def test_constrained_bonds_keep_their_energy(openff, rng):
 @pytest.fixture(scope="module")
 def batch(bundles, positions):
     """All molecules as one ragged batch, its positions, and what NumPy gives for it."""
-    joined = concatenate(bundles.values())
+    joined = fb.concatenate(bundles.values())
     x = np.concatenate(list(positions.values()))
     potential = fb.potential(joined, "numpy")
     return joined, x, potential.by_term(x), potential.value_and_grad(x)

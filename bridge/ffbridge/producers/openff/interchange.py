@@ -14,7 +14,7 @@ from ffbridge.term import Constraints, Term
 
 from .nagl import MODEL_FRAMEWORK, split_model_file
 from .nonbonded import electrostatics_term, exceptions_from_bonds, vdw_term
-from .parameters import magnitudes, read_parameters
+from .parameters import read_parameters
 from .topology import Atoms, read_topology
 
 __all__ = ["from_interchange"]
@@ -131,9 +131,8 @@ def _check(name: str, collection: Any) -> None:
 def _constraints(collection: Any) -> Constraints | None:
     if collection is None:
         return None
-    distances = [collection.potentials[key].parameters["distance"] for key in collection.key_map.values()]
-    pairs = np.array([key.atom_indices for key in collection.key_map], dtype=np.int32)
-    return Constraints(pairs=pairs, lengths=magnitudes(distances, "nm"))
+    found = read_parameters(collection, where="Constraints")
+    return Constraints(pairs=found.atoms, lengths=found.column("distance", "nm")[found.index])
 
 
 def _models(electrostatics: Any) -> dict[str, Model]:
