@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from ffbridge.backend import Array, Backend
 from ffbridge.bundle import Bundle
 from ffbridge.engine import Engine, Evaluation, Evaluator
@@ -11,6 +13,7 @@ from ffbridge.errors import BundleError, ExchangeError, UnknownNameError
 from ffbridge.exchange import share
 from ffbridge.lambda_module import LambdaModule
 from ffbridge.registry import backend_of, get_backend, get_engine
+from ffbridge.snapshot import snapshot
 from ffbridge.validate import validate
 
 __all__ = ["Potential", "potential"]
@@ -46,12 +49,13 @@ class Potential:
         """Return the energy of each system, ``(..., n_systems)`` [kJ/mol].
 
         Raises:
-            BundleError: positions or a table have a wrong shape.
+            BundleError: positions or a table have a wrong shape, or are not finite.
             ExchangeError: an array cannot cross to the host's framework, or would lose precision.
             UnknownNameError: the bundle has no such table.
             UnsupportedError: a derivative is asked for that the engine does not have.
         """
-        return self._evaluator.energy(self._positions(x), self._tables(tables))
+        x, given = self._positions(x), self._tables(tables)
+        return self._checked(self._evaluator.energy(x, given), x, given)
 
     def by_term(self, x: Array, tables: Tables | None = None) -> dict[str, Array]:
         """Return the energy of each term, ``(..., n_systems)`` [kJ/mol]; errors as for the call."""
@@ -63,7 +67,10 @@ class Potential:
         dU/d tables is summed over systems and conformers; it is zero in integer columns, which are not differentiable.
         Errors as for the call.
         """
-        return self._evaluator.value_and_grad(self._positions(x), self._tables(tables))
+        x, given = self._positions(x), self._tables(tables)
+        found = self._evaluator.value_and_grad(x, given)
+        self._checked(found.energy, x, given)
+        return found
 
     def __repr__(self) -> str:
         """Return the bundle, the engine and the host."""
@@ -92,6 +99,17 @@ class Potential:
                 f"columns are {', '.join(known[name].columns)}"
             )
         return values
+
+    def _checked(self, energy: Array, x: Array, tables: Tables) -> Array:
+        """Return the energy; where it is NaN because an input is, raise. What is traced has no values to look at."""
+        if self.host.has_values(energy) and np.isnan(snapshot(energy)).any():
+            for what, array in {"positions": x, **{f"tables/{name}": table for name, table in tables.items()}}.items():
+                bad = np.argwhere(~np.isfinite(snapshot(array)))
+                if len(bad):
+                    raise BundleError(
+                        f"{what}: NaN or infinite at index {tuple(bad[0].tolist())}, so the energy is NaN"
+                    )
+        return energy
 
     def _take(self, what: str, array: Array, dtype: str) -> Array:
         """Return an input as the host's array of the bundle's dtype; widened where that is exact, never narrowed."""
