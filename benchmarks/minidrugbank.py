@@ -81,16 +81,16 @@ def one_line(error):
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
 
 
-class TooSlowError(Exception):
-    """NAGL did not come to an end in the time that it was given."""
+class TooSlow(BaseException):
+    """NAGL did not come to an end in time. Not an Exception, for which OpenFF would try the next toolkit."""
 
 
 @contextmanager
 def processor_time(seconds):
-    """Raise TooSlowError in the block when it has used up so much processor time."""
+    """Raise TooSlow in the block when it has used up so much processor time."""
 
     def stop(*_):
-        raise TooSlowError(f"more than {seconds} s of processor time")
+        raise TooSlow(f"more than {seconds} s of processor time")
 
     before = signal.signal(signal.SIGPROF, stop)
     signal.setitimer(signal.ITIMER_PROF, seconds)
@@ -110,7 +110,7 @@ def interchange_of(molecule):
     try:
         with processor_time(NAGL_SECONDS):
             return parametrize([molecule]), True
-    except TooSlowError:
+    except TooSlow:
         charged = type(molecule)(molecule)
         charged.assign_partial_charges("gasteiger")
         force_field, topology = load_force_field(), molecule.to_topology()
