@@ -9,7 +9,7 @@ frameworks: it has the energies of the standard already and needs only to be tol
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from ffbridge.backend import Array, Backend
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["ArrayEngine", "Engine", "EngineEvaluator", "Evaluation", "Evaluator"]
 
 Arrays = Mapping[str, Array]
-EnergyFunction = Callable[[Arrays, Array, Arrays], dict[str, Array]]
 
 
 class Evaluation(NamedTuple):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import reduce
 from operator import add
+from typing import TypeAlias
 
 from ffbridge.backend import Array, Backend
 from ffbridge.energy.conformers import conformers_first, conformers_last
@@ -13,21 +14,39 @@ from ffbridge.energy.total import derivatives, energies
 from ffbridge.engine import Evaluation
 from ffbridge.packing import Packing
 
-__all__ = ["analytic_value_and_grad", "by_term", "packed_energies", "packed_pullback", "total"]
+__all__ = ["EnergyFunction", "analytic_value_and_grad", "by_term", "packed_energies", "packed_pullback", "total"]
 
 Arrays = Mapping[str, Array]
+EnergyFunction: TypeAlias = Callable[[Backend, Structure, Arrays, Array, Arrays], dict[str, Array]]
+"""What :func:`ffbridge.energy.total.energies` is; an engine whose energies are another program's has its own."""
 
 
-def by_term(backend: Backend, structure: Structure, arrays: Arrays, x: Array, tables: Arrays) -> dict[str, Array]:
+def by_term(
+    backend: Backend,
+    structure: Structure,
+    arrays: Arrays,
+    x: Array,
+    tables: Arrays,
+    *,
+    evaluate: EnergyFunction = energies,
+) -> dict[str, Array]:
     """Return the energy of every term, ``(..., n_systems)`` [kJ/mol], for inputs as an Evaluator takes them."""
     xp = backend.namespace
-    inner = energies(backend, structure, arrays, conformers_last(xp, x), tables)
+    inner = evaluate(backend, structure, arrays, conformers_last(xp, x), tables)
     return {name: conformers_first(xp, energy, x.shape[:-2]) for name, energy in inner.items()}
 
 
-def total(backend: Backend, structure: Structure, arrays: Arrays, x: Array, tables: Arrays) -> Array:
+def total(
+    backend: Backend,
+    structure: Structure,
+    arrays: Arrays,
+    x: Array,
+    tables: Arrays,
+    *,
+    evaluate: EnergyFunction = energies,
+) -> Array:
     """Return the sum of all terms, ``(..., n_systems)`` [kJ/mol]."""
-    return _sum(backend, structure, x, by_term(backend, structure, arrays, x, tables))
+    return _sum(backend, structure, x, by_term(backend, structure, arrays, x, tables, evaluate=evaluate))
 
 
 def packed_energies(
@@ -39,6 +58,7 @@ def packed_energies(
     *,
     packing: Packing,
     each_term: bool,
+    evaluate: EnergyFunction = energies,
 ) -> Array:
     """Return the energies of packed positions and tables, ``(n_conformers, n_energies)``.
 
@@ -50,13 +70,14 @@ def packed_energies(
         packed: as `packing` lays it out.
         packing: which tables are packed.
         each_term: energies of each system and term, terms last, instead of their sum for each system.
+        evaluate: the energy function.
     """
     xp = backend.namespace
     x, given = packing.unpack(xp, packed)
     tables = {**tables, **given}
     if not each_term:
-        return total(backend, structure, arrays, x, tables)
-    terms = by_term(backend, structure, arrays, x, tables)
+        return total(backend, structure, arrays, x, tables, evaluate=evaluate)
+    terms = by_term(backend, structure, arrays, x, tables, evaluate=evaluate)
     return xp.reshape(xp.stack(list(terms.values()), axis=-1), (x.shape[0], -1))
 
 
