@@ -180,6 +180,7 @@ def _vdw_method(collection: Any, periodic: bool, tolerance: float) -> dict[str, 
     if method == "pme" and periodic:
         return {"method": "ljpme", "cutoff": cutoff, "tolerance": tolerance}
     if method == "cutoff":
+        # Neither SMIRNOFF nor an Interchange states the dispersion correction; Interchange's export to OpenMM has it.
         settings = {"method": "cutoff", "cutoff": cutoff, "periodic": periodic, "dispersion_correction": periodic}
         width = float(collection.switch_width.m_as("nm"))
         return {**settings, "switch_distance": cutoff - width} if width else settings
