@@ -6,12 +6,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
+from math import prod
 from typing import Any
 
 from ffbridge.backend import Array, Backend
 from ffbridge.bundle import Bundle
-from ffbridge.energy.api import by_term, packed_energies, total
+from ffbridge.energy.api import EnergyFunction, by_term, packed_energies, total
 from ffbridge.energy.plan import Structure
+from ffbridge.energy.total import energies
 from ffbridge.engine import ArrayEngine, Arrays, EngineEvaluator, Evaluation
 from ffbridge.exchange import share
 from ffbridge.function import FunctionSource, Kind, Signature, Transformation, Vmap, compose
@@ -31,38 +33,47 @@ class _Compiled:
 
 
 @cache
-def _compile(backend: Backend, structure: Structure) -> _Compiled:
+def _compile(backend: Backend, structure: Structure, evaluate: EnergyFunction) -> _Compiled:
     import jax
 
-    def energy_sum(x: Array, tables: Arrays, arrays: Arrays) -> tuple[Array, Array]:
-        energy = total(backend, structure, arrays, x, tables)
-        return energy.sum(), energy
+    def energy_sum(x: Array, tables: Arrays, arrays: Arrays, n_conformers: Array) -> tuple[Array, Array]:
+        energy = total(backend, structure, arrays, x, tables, evaluate=evaluate)
+        real = jax.numpy.arange(energy.size).reshape(energy.shape) < n_conformers * structure.n_systems
+        return jax.numpy.where(real, energy, 0).sum(), energy
 
-    def value_and_grad(x: Array, tables: Arrays, arrays: Arrays) -> Evaluation:
+    def value_and_grad(x: Array, tables: Arrays, arrays: Arrays, n_conformers: Array) -> Evaluation:
         differentiate = jax.value_and_grad(energy_sum, argnums=(0, 1), has_aux=True)
-        (_, energy), (du_dx, du_dtables) = differentiate(x, tables, arrays)
+        (_, energy), (du_dx, du_dtables) = differentiate(x, tables, arrays, n_conformers)
         return Evaluation(energy, -du_dx, du_dtables)
 
     return _Compiled(
-        by_term=jax.jit(lambda x, tables, arrays: by_term(backend, structure, arrays, x, tables)),
-        energy=jax.jit(lambda x, tables, arrays: total(backend, structure, arrays, x, tables)),
+        by_term=jax.jit(lambda x, tables, arrays: by_term(backend, structure, arrays, x, tables, evaluate=evaluate)),
+        energy=jax.jit(lambda x, tables, arrays: total(backend, structure, arrays, x, tables, evaluate=evaluate)),
         value_and_grad=jax.jit(value_and_grad),
     )
 
 
 @cache
 def _compile_packed(
-    backend: Backend, structure: Structure, packing: Packing, each_term: bool, path: tuple[Transformation, ...]
+    backend: Backend,
+    structure: Structure,
+    evaluate: EnergyFunction,
+    packing: Packing,
+    each_term: bool,
+    path: tuple[Transformation, ...],
 ) -> Callable[..., tuple[Array, ...]]:
     """Return the jitted ``(arrays, tables, *inputs) -> outputs`` of packed energies transformed by a path."""
     import jax
 
     def run(arrays: Arrays, tables: Arrays, *inputs: Array) -> tuple[Array, ...]:
-        def energies(packed: Array) -> tuple[Array, ...]:
-            return (packed_energies(backend, structure, arrays, tables, packed, packing=packing, each_term=each_term),)
+        def packed_function(packed: Array) -> tuple[Array, ...]:
+            found = packed_energies(
+                backend, structure, arrays, tables, packed, packing=packing, each_term=each_term, evaluate=evaluate
+            )
+            return (found,)
 
         transformed = compose(
-            energies,
+            packed_function,
             path,
             vjp=lambda f, at, cotangents: jax.vjp(f, *at)[1](cotangents),
             jvp=lambda f, at, tangents: jax.jvp(f, at, tangents)[1],
@@ -100,6 +111,25 @@ def _bucket(n_conformers: int) -> int:
     return 1 << max(n_conformers - 1, 0).bit_length()
 
 
+def _filled(x: Array) -> Array:
+    """Return positions with the last conformer repeated, up to a number that is compiled."""
+    n_conformers = prod(x.shape[:-2])
+    missing = _bucket(n_conformers) - n_conformers
+    if not missing:
+        return x
+    xp = backend_of(x).namespace
+    x = xp.reshape(x, (-1, *x.shape[-2:]))
+    return xp.concat([x, xp.broadcast_to(x[-1:], (missing, *x.shape[1:]))])
+
+
+def _without_fill(result: Array, x: Array) -> Array:
+    """Return a result for each conformer of `_filled(x)` as one for each conformer of `x`."""
+    batch = x.shape[:-2]
+    if _bucket(prod(batch)) == prod(batch):
+        return result
+    return result[: prod(batch)].reshape(*batch, *result.shape[1:])
+
+
 @dataclass(frozen=True, eq=False)
 class _JaxSource(FunctionSource):
     backend: Backend
@@ -110,12 +140,13 @@ class _JaxSource(FunctionSource):
     n_energies: int
     each_term: bool
     x64: bool
+    evaluate: EnergyFunction
 
     def run(
         self, path: tuple[Transformation, ...], signature: Signature, inputs: tuple[Array, ...]
     ) -> tuple[Array, ...]:
         """Run the compiled function; conformers are filled up to the next power of two, so that few are compiled."""
-        compiled = _compile_packed(self.backend, self.structure, self.packing, self.each_term, path)
+        compiled = _compile_packed(self.backend, self.structure, self.evaluate, self.packing, self.each_term, path)
         with _scope(self.x64):
             taken = [_take(array, self.backend) for array in inputs]
             length = taken[0].shape[-1]
@@ -150,28 +181,33 @@ class _JaxEvaluator(EngineEvaluator):
     arrays: dict[str, Array]
     tables: dict[str, Array]
     x64: bool
+    evaluate: EnergyFunction
 
     @property
     def compiled(self) -> _Compiled:
-        return _compile(self.backend, self.structure)
+        return _compile(self.backend, self.structure, self.evaluate)
 
     def by_term(self, x: Array, tables: Arrays) -> dict[str, Array]:
         with _scope(self.x64):
-            return self.compiled.by_term(x, {**self.tables, **tables}, self.arrays)
+            terms = self.compiled.by_term(_filled(x), {**self.tables, **tables}, self.arrays)
+            return {name: _without_fill(energy, x) for name, energy in terms.items()}
 
     def energy(self, x: Array, tables: Arrays) -> Array:
         with _scope(self.x64):
-            return self.compiled.energy(x, {**self.tables, **tables}, self.arrays)
+            return _without_fill(self.compiled.energy(_filled(x), {**self.tables, **tables}, self.arrays), x)
 
     def value_and_grad(self, x: Array, tables: Arrays) -> Evaluation:
         with _scope(self.x64):
+            x = _take(x, self.backend)
             given = {name: _take(table, self.backend) for name, table in tables.items()}
-            return self.compiled.value_and_grad(_take(x, self.backend), {**self.tables, **given}, self.arrays)
+            n_conformers = prod(x.shape[:-2])
+            found = self.compiled.value_and_grad(_filled(x), {**self.tables, **given}, self.arrays, n_conformers)
+            return Evaluation(_without_fill(found.energy, x), _without_fill(found.forces, x), found.tables)
 
     def source(self, packing: Packing, *, each_term: bool) -> FunctionSource:
         n_energies = self.structure.n_systems * (len(self.structure.terms) if each_term else 1)
         prepared = (self.backend, self.structure, self.arrays, self.tables)
-        return _JaxSource(*prepared, packing, n_energies, each_term, self.x64)
+        return _JaxSource(*prepared, packing, n_energies, each_term, self.x64, self.evaluate)
 
 
 class JaxEngine(ArrayEngine):
@@ -190,7 +226,13 @@ class JaxEngine(ArrayEngine):
     ) -> EngineEvaluator:
         """Return an evaluator of compiled functions."""
         x64 = "float64" in {_dtype(table) for table in tables.values()}
-        return _JaxEvaluator(backend, structure, arrays, tables, x64)
+        return _JaxEvaluator(backend, structure, arrays, tables, x64, self.energies)
+
+    def energies(
+        self, backend: Backend, structure: Structure, arrays: Arrays, x: Array, tables: Arrays
+    ) -> dict[str, Array]:
+        """Return the energy of every term, as :func:`ffbridge.energy.total.energies` does; traced and compiled."""
+        return energies(backend, structure, arrays, x, tables)
 
 
 engine = JaxEngine()
