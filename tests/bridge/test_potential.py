@@ -198,8 +198,8 @@ class TestRefusals:
 
     def test_methods_that_are_not_evaluated(self, bundle):
         whole = bundle.terms["electrostatics"]
-        settings = {**whole.settings, "method": "cutoff", "cutoff": 0.9, "periodic": False}
+        settings = {**whole.settings, "method": "reaction_field", "cutoff": 0.9, "periodic": False, "dielectric": 78.3}
         terms = {**bundle.terms, "electrostatics": replace(whole, settings=settings)}
         changed = replace(bundle, terms=terms)
-        with pytest.raises(fb.errors.UnsupportedError, match="terms/electrostatics/settings/method.*'cutoff'"):
+        with pytest.raises(fb.errors.UnsupportedError, match="terms/electrostatics/settings/method.*not 'reaction_field'"):
             fb.potential(changed, engine="torch")

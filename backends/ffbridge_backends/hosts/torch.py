@@ -6,6 +6,7 @@ transformed engine function, so derivatives of any order are differentiable agai
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -62,3 +63,7 @@ class _Call(torch.autograd.Function):
         )
         outputs = _Call.apply(function.vmap(batched), *moved)
         return outputs, (0,) * len(outputs)
+
+
+# `apply` asks for this signature at every call; found here, it need not be made anew (40 µs of each call).
+_Call.forward.__signature__ = inspect.signature(_Call.forward)  # type: ignore[attr-defined]
