@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 from ffbridge.backend import Array, Backend
@@ -16,7 +15,6 @@ from ffbridge.packing import Packing
 from ffbridge.registry import backend_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import ModuleType
 
 __all__ = ["TorchEngine", "engine"]
@@ -38,19 +36,25 @@ class _TorchSource(FunctionSource):
     ) -> tuple[Array, ...]:
         """Run the transformed energies; nothing of it is left in the caller's autograd graph."""
         taken = [share(array, self.backend).array for array in inputs]
-        with self.torch.no_grad():
-            return self._transformed(path)(*taken)
-
-    @cache  # noqa: B019  (lives and dies with the potential, as its index arrays do)
-    def _transformed(self, path: tuple[Transformation, ...]) -> Callable[..., tuple[Array, ...]]:
+        if path == ("vjp",):
+            return self._pullback(*taken)
         func = self.torch.func
-        return compose(
+        transformed = compose(
             self._energies,
             path,
             vjp=lambda f, at, cotangents: func.vjp(f, *at)[1](cotangents),
             jvp=lambda f, at, tangents: func.jvp(f, at, tangents)[1],
             vmap=lambda f, axes: func.vmap(f, in_dims=axes),
         )
+        with self.torch.no_grad():
+            return transformed(*taken)
+
+    def _pullback(self, packed: Array, cotangents: Array) -> tuple[Array, ...]:
+        """Return what torch.func.vjp would: where no further derivative is asked for, autograd alone is faster."""
+        with self.torch.enable_grad():
+            leaf = packed.detach().requires_grad_()
+            (energies,) = self._energies(leaf)
+            return self.torch.autograd.grad(energies, leaf, cotangents)  # type: ignore[no-any-return]
 
     def _energies(self, packed: Array) -> tuple[Array, ...]:
         prepared = (self.backend, self.structure, self.arrays, self.tables)
