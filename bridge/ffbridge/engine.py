@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ffbridge.backend import Array, Backend
+from ffbridge.errors import UnknownNameError
 from ffbridge.plugin import Plugin
 
 if TYPE_CHECKING:
@@ -33,12 +34,13 @@ class Evaluation(NamedTuple):
         energy: ``(..., n_systems)`` [kJ/mol].
         forces: -dU/dx, ``(..., n_atoms, 3)`` [kJ/mol/nm].
         tables: dU/d table by name, ``(n_params, n_columns)`` [kJ/mol per unit of the column], summed over systems and
-            conformers; zero in integer columns, which are not differentiable.
+            conformers; zero in integer columns, which are not differentiable. An engine without these derivatives
+            (``openmm``) refuses by name when one is read.
     """
 
     energy: Array
     forces: Array
-    tables: dict[str, Array]
+    tables: Mapping[str, Array]
 
 
 class Evaluator(ABC):
@@ -83,9 +85,23 @@ class Engine(Plugin):
 
     Attributes:
         backend: name of the backend whose arrays it takes and returns.
+        options: names of what can be set by :meth:`with_options`.
     """
 
     backend: ClassVar[str]
+    options: ClassVar[tuple[str, ...]] = ()
+
+    def with_options(self, **options: Any) -> Engine:
+        """Return the engine with these options set, such as OpenMM's platform. One with options overrides this.
+
+        Raises:
+            UnknownNameError: it has no such option.
+        """
+        if unknown := sorted(options.keys() - set(self.options)):
+            raise UnknownNameError(
+                f"the engine {self.name!r} has no option {unknown[0]!r}; it has: {', '.join(self.options) or 'none'}"
+            )
+        return self
 
     @abstractmethod
     def prepare(self, bundle: Bundle, *, hosted: bool = False) -> EngineEvaluator:

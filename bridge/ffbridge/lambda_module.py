@@ -15,6 +15,7 @@ from ffbridge.backend import Array, Backend
 from ffbridge.engine import Arrays, Engine, Evaluation, Evaluator
 from ffbridge.exchange import share
 from ffbridge.function import EngineFunction
+from ffbridge.missing_gradients import MissingGradients
 from ffbridge.packing import Packing
 from ffbridge.registry import backend_of
 
@@ -40,7 +41,7 @@ class LambdaModule(Evaluator):
         self._inputs = {name: array for name, array in values.items() if backend_of(array).is_tracked(array)}
         self._evaluator = engine.prepare(bundle.snapshot(), hosted=True)
         # Kept, so that compiled code is found again: one function for each set of tables that are inputs.
-        self._functions: dict[tuple[Packing, bool], Callable[..., tuple[Array, ...]]] = {}
+        self._functions: dict[tuple[Packing, frozenset[str], bool], Callable[..., tuple[Array, ...]]] = {}
 
     def energy(self, x: Array, tables: Arrays) -> Array:
         """Return the energy, ``(..., n_systems)`` [kJ/mol]."""
@@ -60,16 +61,21 @@ class LambdaModule(Evaluator):
         detach = self._host.detach
         given = {name: detach(table) for name, table in {**self._inputs, **tables}.items()}
         energy, forces, gradients = self._evaluator.value_and_grad(detach(x), given)
-        back = {name: share(gradient, self._host).array for name, gradient in gradients.items()}
+        back = gradients
+        if not isinstance(gradients, MissingGradients):
+            back = {name: share(gradient, self._host).array for name, gradient in gradients.items()}
         return Evaluation(share(energy, self._host).array, share(forces, self._host).array, back)
 
     def _call(self, x: Array, tables: Arrays, *, each_term: bool) -> Array:
         given = {**self._inputs, **tables}
         packing = Packing(
-            self._bundle.n_atoms, tuple((name, tuple(table.shape)) for name, table in sorted(given.items()))
+            self._bundle.n_atoms,
+            tuple((name, tuple(table.shape)) for name, table in sorted(given.items())),
+            frozenset(name for name, table in given.items() if not self._host.is_tracked(table)),
         )
-        function = self._functions.get((packing, each_term))
+        key = packing, packing.constants, each_term
+        function = self._functions.get(key)
         if function is None:
             source = self._evaluator.source(packing, each_term=each_term)
-            function = self._functions[packing, each_term] = self._host.differentiable(EngineFunction(source))
+            function = self._functions[key] = self._host.differentiable(EngineFunction(source))
         return function(packing.pack(self._host.namespace, x, given))[0]

@@ -18,6 +18,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ffbridge.backend import Array
 from ffbridge.registry import backend_of
 
@@ -38,6 +40,10 @@ class Mapping(ABC):
     def pullback(self, cotangent: Array, n_params: int) -> Array:
         """Return ``Mᵀ @ cotangent``: ``(n_terms, n_columns)`` to ``(n_params, n_columns)``."""
 
+    @abstractmethod
+    def take(self, rows: Array) -> Mapping:
+        """Return the mapping of these interactions only: rows of M, ``rows (n,) int32`` in the mapping's framework."""
+
     def arrays(self) -> dict[str, Array]:
         """Return the arrays that define M, by field name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -56,6 +62,10 @@ class Identity(Mapping):
     def pullback(self, cotangent: Array, n_params: int) -> Array:
         """Return the cotangent itself."""
         return cotangent
+
+    def take(self, rows: Array) -> Select:
+        """Return the rows of the unit matrix: each interaction keeps its row of the table."""
+        return Select(rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +86,10 @@ class Select(Mapping):
     def pullback(self, cotangent: Array, n_params: int) -> Array:
         """Return, for each row, the sum over the interactions that use it."""
         return backend_of(cotangent).segment_sum(cotangent, self.index, n_params)
+
+    def take(self, rows: Array) -> Select:
+        """Return the mapping of these interactions."""
+        return Select(backend_of(self.index).namespace.take(self.index, rows, axis=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +118,24 @@ class Linear(Mapping):
         backend = backend_of(cotangent)
         entries = self.weights[:, None] * backend.namespace.take(cotangent, self._rows(backend.namespace), axis=0)
         return backend.segment_sum(entries, self.columns, n_params)
+
+    def take(self, rows: Array) -> Linear:
+        """Return the mapping of these interactions. The offsets must have values: a trace has none."""
+        from ffbridge.exchange import share
+        from ffbridge.snapshot import snapshot
+
+        offsets, wanted = snapshot(self.offsets), snapshot(rows)
+        counts = np.diff(offsets)[wanted]
+        ends = np.cumsum(counts)
+        # Entry number e of those taken stands at the start of its old row, plus its place within the row.
+        entries = np.arange(counts.sum()) + np.repeat(offsets[wanted] - ends + counts, counts)
+        backend = backend_of(self.offsets)
+        kept = share(entries.astype(np.int32), backend).array
+        return Linear(
+            offsets=share(np.concatenate([[0], ends]).astype(np.int32), backend).array,
+            columns=backend.namespace.take(self.columns, kept, axis=0),
+            weights=backend.namespace.take(self.weights, kept, axis=0),
+        )
 
     def _rows(self, xp: Any) -> Array:
         """Return the interaction of each entry, ``(n_entries,)``: how many rows end at or before it."""

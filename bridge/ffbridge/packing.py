@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -19,10 +19,13 @@ class Packing:
     Attributes:
         n_atoms: atoms of the bundle.
         tables: name and shape of each table that is packed.
+        constants: names of those whose derivatives nobody can ask for: an engine that does not have them may leave 0
+            there. Packings that differ in nothing else are equal, so that they share compiled code.
     """
 
     n_atoms: int
     tables: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    constants: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def n_parameters(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -125,7 +126,7 @@ class Potential:
         return share(array, self.host, dtype=dtype).array
 
 
-def potential(bundle: Bundle, engine: str | None = None, *, host: str | None = None) -> Potential:
+def potential(bundle: Bundle, engine: str | None = None, *, host: str | None = None, **options: Any) -> Potential:
     """Return the potential energy of a bundle as a function of positions and tables.
 
     Args:
@@ -133,12 +134,14 @@ def potential(bundle: Bundle, engine: str | None = None, *, host: str | None = N
         engine: name of the engine, such as ``numpy``, ``torch`` or ``jax``; that of the bundle's own arrays if None.
         host: name of the backend whose arrays the potential takes and returns, and whose automatic differentiation goes
             through it; that of the engine's own arrays if None.
+        options: of the engine, such as ``platform="CPU"`` of ``openmm``; most have none.
 
     Raises:
         ValidationError: the bundle does not follow the standard.
-        UnknownNameError, MissingDependencyError: there is no such engine or host, or its framework is not installed.
+        UnknownNameError, MissingDependencyError: there is no such engine, host or option, or its framework is not
+            installed.
         UnsupportedError: the engine does not evaluate a form or method of the bundle exactly.
         ExchangeError: the bundle cannot be brought into the engine's framework.
     """
-    found = get_engine(backend_of(bundle.system_offsets).name if engine is None else engine)
+    found = get_engine(backend_of(bundle.system_offsets).name if engine is None else engine).with_options(**options)
     return Potential(bundle, found, get_backend(found.backend if host is None else host))

@@ -1,0 +1,315 @@
+"""The engine ``openmm``: energies and forces by OpenMM, one System and one Context for each system of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ffbridge.backend import Array
+from ffbridge.bundle import Bundle
+from ffbridge.engine import Arrays, Engine, EngineEvaluator, Evaluation
+from ffbridge.errors import UnknownNameError, UnsupportedError
+from ffbridge.exchange import share
+from ffbridge.exporters.openmm import build_system
+from ffbridge.exporters.openmm.parameters import of_interactions
+from ffbridge.first_order import FirstOrderSource
+from ffbridge.forms import form
+from ffbridge.function import EngineFunction, FunctionSource
+from ffbridge.missing_gradients import MissingGradients
+from ffbridge.packing import Packing
+from ffbridge.registry import get_backend, get_engine
+from ffbridge.separate import separate
+
+__all__ = ["OpenMMEngine", "engine"]
+
+Floats = NDArray[np.float64]
+Tables = Mapping[str, NDArray[Any]]
+
+_NO_TABLE_GRADIENTS = (
+    "the engine 'openmm' has energies and forces, and no derivatives with respect to parameters. Take them from an "
+    "array engine: fb.potential(bundle, engine='openmm', table_gradients='numpy'). If they are not wanted, detach the "
+    "table"
+)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OpenMMEngine(Engine):
+    """OpenMM, in double precision unless another platform than the default is asked for.
+
+    Energies and forces are computed in the precision of the platform, whatever the bundle's dtype, and rounded to it.
+    Virtual sites are evaluated at the positions that are given, and forces on them stay theirs. Where atoms that
+    interact coincide, energies are +inf; forces there, and of dihedrals without a direction, are refused.
+
+    Attributes:
+        platform: name of OpenMM's platform. ``Reference`` computes in double precision; ``CPU`` computes nonbonded
+            forces in single precision, and GPU platforms as their property ``Precision`` says.
+        properties: the platform's properties, such as ``{"Threads": "1"}``.
+        table_gradients: name of the array engine that takes the place of OpenMM for derivatives with respect to tables;
+            they are refused if None. It must evaluate the bundle too.
+    """
+
+    name = package = "openmm"
+    backend = "numpy"
+    install = 'pip install "ffbridge[openmm]"'
+    options = ("platform", "properties", "table_gradients")
+
+    platform: str = "Reference"
+    properties: Mapping[str, str] = field(default_factory=dict)
+    table_gradients: str | None = None
+
+    def abilities(self) -> tuple[str, ...]:
+        """Return what it has, and OpenMM's platforms."""
+        return ("energies and forces", f"platforms: {', '.join(self._platforms())}")
+
+    def with_options(self, **options: Any) -> OpenMMEngine:
+        """Return the engine with other attributes; errors as `Engine.with_options`."""
+        super().with_options(**options)
+        return replace(self, **options)
+
+    def prepare(self, bundle: Bundle, *, hosted: bool = False) -> EngineEvaluator:
+        """Make a Context for each system of a valid bundle."""
+        if self.platform not in self._platforms():
+            raise UnknownNameError(
+                f"OpenMM has no platform {self.platform!r} here; it has: {', '.join(self._platforms())}"
+            )
+        tables = {name: share(table.values, "numpy").array for name, table in bundle.tables.items()}
+        values = bundle.snapshot()
+        systems = tuple(_SystemContext(self, each, tables) for each in separate(values))
+        gradients = None
+        if self.table_gradients is not None:
+            gradients = get_engine(self.table_gradients).prepare(values, hosted=True)
+        return _OpenMMEvaluator(values, systems, tables, gradients)
+
+    def context(self, system: Any) -> Any:
+        """Return an ``openmm.Context`` of a System."""
+        openmm = self.framework
+        platform = openmm.Platform.getPlatformByName(self.platform)
+        # The step size is never used; a Context wants an integrator.
+        return openmm.Context(system, openmm.VerletIntegrator(1e-3), platform, dict(self.properties))
+
+    def _platforms(self) -> list[str]:
+        platform = self.framework.Platform
+        return [platform.getPlatform(number).getName() for number in range(platform.getNumPlatforms())]
+
+
+class _SystemContext:
+    """One system in a Context of its own, which keeps parameters and positions. For one thread at a time.
+
+    Attributes:
+        terms: the places of the terms that have interactions in it; a term's force group is its place.
+    """
+
+    def __init__(self, engine: OpenMMEngine, bundle: Bundle, tables: Tables) -> None:
+        unit = engine.framework.unit
+        self._energy_unit, self._force_unit = unit.kilojoule_per_mole, unit.kilojoule_per_mole / unit.nanometer
+        self._terms = bundle.terms
+        self.terms = [place for place, term in enumerate(bundle.terms.values()) if len(term)]
+        built = build_system(bundle, split_nonbonded=True)
+        self._forces = built.forces.values()
+        self._context = engine.context(built.system)
+        self._tables = _copies(tables)
+        self._where, self._x = "", np.zeros((bundle.n_atoms, 3))
+
+    def set_tables(self, tables: Tables) -> None:
+        """Bring parameters into the Context, where tables differ from those of the last call."""
+        if all(np.array_equal(table, self._tables[name]) for name, table in tables.items()):
+            return
+        parameters = {name: of_interactions(name, term, tables[term.table]) for name, term in self._terms.items()}
+        for held in self._forces:
+            held.update(self._context, parameters)
+        self._tables = _copies(tables)
+
+    def set_positions(self, x: Floats, where: str) -> None:
+        """Move all particles to ``(n_atoms, 3)`` [nm]; `where` is for messages."""
+        self._context.setPositions(x)
+        self._x, self._where = x, where
+
+    def energy(self, term: int | None = None) -> float:
+        """Return the energy of one term by its place, or of all [kJ/mol]."""
+        return self._resolved(self._state(term, energy=True), term)
+
+    def energy_and_forces(self, term: int | None = None) -> tuple[float, Floats]:
+        """Return the energy, and the forces ``(n_atoms, 3)`` [kJ/mol/nm], of one term or of all."""
+        state = self._state(term, energy=True, forces=True)
+        energy, forces = self._resolved(state, term), self._forces_of(state)
+        if not (np.isfinite(forces).all() or np.isnan(energy)):
+            terms = self.terms if term is None else [term]
+            found = {each: self._forces_of(self._state(each, forces=True)) for each in terms}
+            raise self._refusal("forces", [each for each, values in found.items() if not np.isfinite(values).all()])
+        return energy, forces
+
+    def _state(self, term: int | None, **wanted: bool) -> Any:
+        return self._context.getState(groups=-1 if term is None else 1 << term, **wanted)
+
+    def _forces_of(self, state: Any) -> Floats:
+        forces: Floats = state.getForces(asNumpy=True).value_in_unit(self._force_unit)
+        return forces
+
+    def _resolved(self, state: Any, term: int | None) -> float:
+        energy = float(state.getPotentialEnergy().value_in_unit(self._energy_unit))
+        if np.isfinite(energy) or len(np.unique(self._x, axis=0)) == len(self._x):
+            return energy
+        # Atoms coincide: the standard has +inf for nonbonded ones, where OpenMM has NaN or -inf.
+        if term is None:
+            return sum(self.energy(each) for each in self.terms)
+        if form(list(self._terms.values())[term].form).kind == "nonbonded":
+            return np.inf
+        raise self._refusal("energy", [term])
+
+    def _refusal(self, what: str, terms: list[int]) -> UnsupportedError:
+        names = ", ".join(list(self._terms)[term] for term in terms)
+        return UnsupportedError(
+            f"{self._where}: OpenMM has no finite {what} of {names} there: atoms coincide, or three atoms of a "
+            "dihedral are in line. Move the atoms, or use an array engine: those have the limits of the standard"
+        )
+
+
+def _copies(tables: Tables) -> dict[str, NDArray[Any]]:
+    return {name: table.copy() for name, table in tables.items()}
+
+
+class _OpenMMEvaluator(EngineEvaluator):
+    def __init__(
+        self,
+        bundle: Bundle,
+        systems: tuple[_SystemContext, ...],
+        tables: Tables,
+        gradients: EngineEvaluator | None,
+    ) -> None:
+        self._bundle = bundle
+        self._systems = systems
+        self._tables = tables
+        self._gradients = gradients
+        # A Context is not for several threads, and parameters must not change between their setting and their use.
+        self._lock = Lock()
+
+    def by_term(self, x: Array, tables: Arrays) -> dict[str, Array]:
+        energies = self._energies_of_terms(_flat(x), tables)
+        shaped = np.reshape(energies, (*x.shape[:-2], *energies.shape[1:])).astype(x.dtype)
+        return {name: shaped[..., place] for place, name in enumerate(self._bundle.terms)}
+
+    def energy(self, x: Array, tables: Arrays) -> Array:
+        energies = self._energies(_flat(x), tables)
+        return np.reshape(energies, (*x.shape[:-2], len(self._systems))).astype(x.dtype)
+
+    def value_and_grad(self, x: Array, tables: Arrays) -> Evaluation:
+        x = share(x, "numpy").array
+        given = {name: share(table, "numpy").array for name, table in tables.items()}
+        flat = _flat(x)
+        energies, forces = np.full((len(flat), len(self._systems)), np.nan), np.full(flat.shape, np.nan)
+        with self._lock:
+            for conformer, number, atoms in self._visit(flat, given):
+                found = self._systems[number].energy_and_forces()
+                energies[conformer, number], forces[conformer, atoms] = found
+        return Evaluation(
+            np.reshape(energies, (*x.shape[:-2], len(self._systems))).astype(x.dtype),
+            np.reshape(forces, x.shape).astype(x.dtype),
+            self._table_gradients(x, given),
+        )
+
+    def source(self, packing: Packing, *, each_term: bool) -> FunctionSource:
+        n_systems, n_terms = len(self._systems), len(self._bundle.terms) if each_term else 1
+
+        def energies(packed: Array) -> Array:
+            x, tables = packing.unpack(np, packed)
+            found = self._energies_of_terms(_flat(x), tables) if each_term else self._energies(_flat(x), tables)
+            return np.reshape(found, (len(x), n_systems * n_terms)).astype(packed.dtype)
+
+        def pullback(packed: Array, weights: Array) -> Array:
+            x, tables = packing.unpack(np, packed)
+            by_term = np.reshape(weights, (len(x), n_systems, n_terms)).astype(np.float64)
+            dl_dx = self._position_pullback(_flat(x), tables, by_term).astype(packed.dtype)
+            return packing.pack(np, dl_dx, self._table_pullback(packing, each_term, packed, weights))
+
+        return FirstOrderSource(
+            engine="openmm",
+            backend=get_backend("numpy"),
+            packing=packing,
+            n_energies=n_systems * n_terms,
+            energies=energies,
+            pullback=pullback,
+        )
+
+    def _visit(self, x: Floats, tables: Arrays) -> Iterator[tuple[int, int, slice]]:
+        """Bring each finite conformer of each system into its Context; yield conformer, system and its atoms.
+
+        The caller holds the lock.
+        """
+        given = {**self._tables, **tables}
+        starts = self._bundle.system_offsets.tolist()
+        for number, system in enumerate(self._systems):
+            system.set_tables(given)
+            atoms = slice(starts[number], starts[number + 1])
+            for conformer, positions in enumerate(x[:, atoms]):
+                # OpenMM's lattice sums make an index of a position.
+                if np.isfinite(positions).all():
+                    system.set_positions(positions, f"system {number}, conformer {conformer}")
+                    yield conformer, number, atoms
+
+    def _energies(self, x: Floats, tables: Arrays) -> Floats:
+        """Return ``(n_conformers, n_systems)``."""
+        energies = np.full((len(x), len(self._systems)), np.nan)
+        with self._lock:
+            for conformer, number, _ in self._visit(x, tables):
+                energies[conformer, number] = self._systems[number].energy()
+        return energies
+
+    def _energies_of_terms(self, x: Floats, tables: Arrays) -> Floats:
+        """Return ``(n_conformers, n_systems, n_terms)``."""
+        energies = np.full((len(x), len(self._systems), len(self._bundle.terms)), np.nan)
+        with self._lock:
+            for conformer, number, _ in self._visit(x, tables):
+                system = self._systems[number]
+                energies[conformer, number] = 0
+                for term in system.terms:
+                    energies[conformer, number, term] = system.energy(term)
+        return energies
+
+    def _position_pullback(self, x: Floats, tables: Arrays, weights: Floats) -> Floats:
+        """Return dL/dx ``(n_conformers, n_atoms, 3)``.
+
+        Args:
+            x: ``(n_conformers, n_atoms, 3)`` [nm].
+            tables: as for energies.
+            weights: dL/dU, ``(n_conformers, n_systems, n_terms)``, or 1 in place of n_terms for their sum.
+        """
+        dl_dx = np.full(x.shape, np.nan)
+        with self._lock:
+            for conformer, number, atoms in self._visit(x, tables):
+                system, given = self._systems[number], weights[conformer, number]
+                of_term = {None: given[0]} if len(given) == 1 else {term: given[term] for term in system.terms}
+                dl_dx[conformer, atoms] = 0
+                for term, weight in of_term.items():
+                    if weight:
+                        dl_dx[conformer, atoms] -= weight * system.energy_and_forces(term)[1]
+        return dl_dx
+
+    def _table_gradients(self, x: Array, tables: Arrays) -> Mapping[str, Array]:
+        if self._gradients is None:
+            return MissingGradients(_NO_TABLE_GRADIENTS, self._tables)
+        found = self._gradients.value_and_grad(x, tables).tables
+        return {name: share(gradient, "numpy").array for name, gradient in found.items()}
+
+    def _table_pullback(self, packing: Packing, each_term: bool, packed: Array, weights: Array) -> dict[str, Array]:
+        """Return dL/d table of the packed tables; 0 for those that nobody can ask for."""
+        wanted = [name for name, _ in packing.tables if name not in packing.constants]
+        if not wanted:
+            return {name: np.zeros(shape, packed.dtype) for name, shape in packing.tables}
+        if self._gradients is None:
+            raise UnsupportedError(f"dU/d tables[{wanted[0]!r}]: {_NO_TABLE_GRADIENTS}")
+        function = EngineFunction(self._gradients.source(packing, each_term=each_term)).vjp()
+        return packing.unpack(np, share(function(packed, weights)[0], "numpy").array)[1]
+
+
+def _flat(x: Array) -> Floats:
+    """Return positions ``(n_conformers, n_atoms, 3)`` in double precision."""
+    flat: Floats = np.ascontiguousarray(np.reshape(x, (-1, *x.shape[-2:])), dtype=np.float64)
+    return flat
+
+
+engine = OpenMMEngine()

@@ -1,0 +1,77 @@
+"""Bonded terms as OpenMM forces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ffbridge.exporters.openmm.parameters import Floats
+from ffbridge.forms import form
+from ffbridge.term import Term
+
+__all__ = ["BONDED_FORCES", "BondedForce"]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How OpenMM evaluates a form.
+
+    Attributes:
+        force: name of the force's class.
+        interaction: what the force calls an interaction: it has methods ``addBond`` and ``setBondParameters``.
+        columns: the columns of the form, in the order in which these methods take them.
+    """
+
+    force: str
+    interaction: str
+    columns: tuple[str, ...]
+
+
+BONDED_FORCES = {
+    "harmonic_bond": _Kind("HarmonicBondForce", "Bond", ("length", "k")),
+    "harmonic_angle": _Kind("HarmonicAngleForce", "Angle", ("angle", "k")),
+    "periodic_torsion": _Kind("PeriodicTorsionForce", "Torsion", ("periodicity", "phase", "k")),
+}
+"""The bonded forms that OpenMM evaluates with the standard's prefactors (OpenMM User Guide, "Standard Forces")."""
+
+
+class BondedForce:
+    """A bonded term as one OpenMM force.
+
+    Attributes:
+        forces: the ``openmm.Force``, in a tuple.
+    """
+
+    def __init__(self, name: str, term: Term, parameters: Floats) -> None:
+        import openmm
+
+        kind = BONDED_FORCES[term.form]
+        declared = form(term.form)
+        self._name = name
+        self._atoms = term.indices.tolist()
+        self._order = [declared.column_names.index(column) for column in kind.columns]
+        self._convert = [int if declared.columns[number].integer else float for number in self._order]
+        self._parameters = parameters
+        self._force = getattr(openmm, kind.force)()
+        self._set = getattr(self._force, f"set{kind.interaction}Parameters")
+        self.forces = (self._force,)
+        add = getattr(self._force, f"add{kind.interaction}")
+        for atoms, values in zip(self._atoms, self._values(parameters), strict=True):
+            add(*atoms, *values)
+
+    def update(self, context: Any, parameters: dict[str, Floats]) -> None:
+        """Set parameters by name of the term, and those that changed in a Context of the System."""
+        new = parameters[self._name]
+        rows = np.flatnonzero((new != self._parameters).any(axis=1))
+        for row, values in zip(rows.tolist(), self._values(new[rows]), strict=True):
+            self._set(row, *self._atoms[row], *values)
+        if len(rows):
+            self._force.updateParametersInContext(context)
+        self._parameters = new
+
+    def _values(self, parameters: Floats) -> list[list[int | float]]:
+        """Return the arguments that OpenMM takes after the atoms."""
+        rows = parameters[:, self._order].tolist()
+        return [[convert(value) for convert, value in zip(self._convert, row, strict=True)] for row in rows]

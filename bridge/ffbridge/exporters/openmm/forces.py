@@ -1,0 +1,93 @@
+"""Which OpenMM forces the terms of a bundle become."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from ffbridge.bundle import Bundle
+from ffbridge.errors import UnsupportedError
+from ffbridge.exporters.openmm.bonded import BONDED_FORCES, BondedForce
+from ffbridge.exporters.openmm.methods import can_be_one_force, is_nonbonded_force
+from ffbridge.exporters.openmm.nonbonded import NonbondedForce
+from ffbridge.exporters.openmm.pairs import PairForces
+from ffbridge.exporters.openmm.parameters import Floats, of_interactions
+
+__all__ = ["FORCE_GROUPS", "TermForces", "make_forces"]
+
+FORCE_GROUPS = 32
+"""Force groups that OpenMM has."""
+
+_PAIRED = ("lennard_jones", "coulomb")
+
+
+class TermForces(Protocol):
+    """The OpenMM forces of one term, or of two that share one."""
+
+    forces: tuple[Any, ...]
+
+    def update(self, context: Any, parameters: dict[str, Floats]) -> None:
+        """Set parameters ``(n_terms, n_columns)`` by name of the term, and those that changed in a Context.
+
+        The Context must be of the System that has the forces. It may be reinitialized, and loses its positions then.
+        """
+
+
+def make_forces(bundle: Bundle, *, split_nonbonded: bool) -> dict[tuple[str, ...], TermForces]:
+    """Return the OpenMM forces of a bundle's terms, by names of the terms that they hold.
+
+    Each force is named for its terms, and its force group is the place of its first term in the bundle.
+
+    Args:
+        bundle: one system, valid, of NumPy arrays.
+        split_nonbonded: a force of its own for each nonbonded term.
+
+    Raises:
+        UnsupportedError: a term that OpenMM does not evaluate exactly.
+        BundleError: parameters out of range.
+    """
+    if len(bundle.terms) > FORCE_GROUPS:
+        raise UnsupportedError(
+            f"terms: the bundle has {len(bundle.terms)} terms, and OpenMM has {FORCE_GROUPS} force groups, one for "
+            "each term. Join terms of the same form"
+        )
+    parameters = {
+        name: of_interactions(name, term, bundle.tables[term.table].values) for name, term in bundle.terms.items()
+    }
+    made: dict[tuple[str, ...], TermForces] = {}
+    shared = () if split_nonbonded else _shared(bundle)
+    for name, term in bundle.terms.items():
+        if name in shared:
+            if shared not in made:
+                made[shared] = NonbondedForce(bundle, parameters, lennard_jones=shared[0], coulomb=shared[1])
+        elif term.form in BONDED_FORCES:
+            made[name,] = BondedForce(name, term, parameters[name])
+        elif term.form not in _PAIRED:
+            known = ", ".join([*BONDED_FORCES, *_PAIRED])
+            raise UnsupportedError(
+                f"terms/{name}: the form {term.form!r} has no exact OpenMM force here; known: {known}"
+            )
+        elif is_nonbonded_force(term.form, term.settings):
+            made[name,] = NonbondedForce(bundle, parameters, **{term.form: name})
+        else:
+            made[name,] = PairForces(bundle, name, parameters[name])
+    _label(bundle, made)
+    return made
+
+
+def _shared(bundle: Bundle) -> tuple[str, ...]:
+    """Return the Lennard-Jones and the Coulomb term that become one force; nothing where it cannot be one."""
+    by_form = {kind: [name for name, term in bundle.terms.items() if term.form == kind] for kind in _PAIRED}
+    if any(len(names) != 1 for names in by_form.values()):
+        return ()
+    names = tuple(names[0] for names in by_form.values())
+    terms = [bundle.terms[name] for name in names]
+    fit = all(is_nonbonded_force(term.form, term.settings) for term in terms)
+    return names if fit and can_be_one_force(terms[0].settings, terms[1].settings) else ()
+
+
+def _label(bundle: Bundle, made: dict[tuple[str, ...], TermForces]) -> None:
+    places = {name: number for number, name in enumerate(bundle.terms)}
+    for names, held in made.items():
+        for force in held.forces:
+            force.setName(" + ".join(names))
+            force.setForceGroup(min(places[name] for name in names))

@@ -1,0 +1,127 @@
+"""Terms that OpenMM's ``NonbondedForce`` evaluates: Lennard-Jones, Coulomb, or one of each."""
+
+from __future__ import annotations
+
+from math import isclose, sqrt
+from typing import Any
+
+import numpy as np
+
+from ffbridge.bundle import Bundle
+from ffbridge.errors import UnsupportedError
+from ffbridge.exporters.openmm.methods import configure
+from ffbridge.exporters.openmm.parameters import Floats, mix, of_atoms, pairs_of
+from ffbridge.term import Term
+
+__all__ = ["OPENMM_COULOMB_CONSTANT", "NonbondedForce"]
+
+OPENMM_COULOMB_CONSTANT = 138.93545764438198
+"""OpenMM's 1/(4 pi eps0) [kJ nm/(mol e^2)], ``ONE_4PI_EPS0`` in its sources."""
+
+
+class NonbondedForce:
+    """A Lennard-Jones term, a Coulomb term or both as one ``openmm.NonbondedForce``.
+
+    OpenMM has one Coulomb constant. Where the term has another, the charges are multiplied by the root of the ratio of
+    the two constants, which gives the term's own energies.
+
+    Args:
+        bundle: one system, of NumPy arrays.
+        parameters: of the interactions of these terms, by name.
+        lennard_jones: name of the Lennard-Jones term, if there is one.
+        coulomb: name of the Coulomb term, if there is one.
+
+    Attributes:
+        forces: the ``openmm.Force``, in a tuple.
+
+    Raises:
+        UnsupportedError: a dispersion correction is over some of the atoms only.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        parameters: dict[str, Floats],
+        *,
+        lennard_jones: str | None = None,
+        coulomb: str | None = None,
+    ) -> None:
+        import openmm
+
+        self._lennard_jones, self._coulomb = lennard_jones, coulomb
+        self._terms = {name: bundle.terms[name] for name in (lennard_jones, coulomb) if name is not None}
+        self._exceptions, self._n_atoms = bundle.exceptions, bundle.n_atoms
+        self._pairs = pairs_of(bundle.exceptions)
+        settings = {term.form: term.settings for term in self._terms.values()}
+        if lennard_jones is not None:
+            _refuse_partial_correction(lennard_jones, self._terms[lennard_jones], bundle.n_atoms)
+        self._force = openmm.NonbondedForce()
+        self.forces = (self._force,)
+        configure(
+            self._force,
+            lennard_jones=settings.get("lennard_jones"),
+            coulomb=settings.get("coulomb"),
+            box=None if bundle.box is None else bundle.box[0],
+        )
+        self._atoms, self._exceptional = self._values(parameters)
+        for values in self._atoms.tolist():
+            self._force.addParticle(*values)
+        for pair, values in zip(self._pairs.tolist(), self._exceptional.tolist(), strict=True):
+            self._force.addException(*pair, *values)
+
+    def update(self, context: Any, parameters: dict[str, Floats]) -> None:
+        """Set parameters by name of the term, and those that changed in a Context of the System."""
+        atoms, exceptional = self._values(parameters)
+        rows = np.flatnonzero((atoms != self._atoms).any(axis=1))
+        pairs = np.flatnonzero((exceptional != self._exceptional).any(axis=1))
+        for row, values in zip(rows.tolist(), atoms[rows].tolist(), strict=True):
+            self._force.setParticleParameters(row, *values)
+        for row, values in zip(pairs.tolist(), exceptional[pairs].tolist(), strict=True):
+            self._force.setExceptionParameters(row, *self._pairs[row].tolist(), *values)
+        # A Context is made for those interactions that are not zero: no update brings others into it.
+        same = np.array_equal(_present(atoms), _present(self._atoms)) and np.array_equal(
+            exceptional[:, [0, 2]] != 0, self._exceptional[:, [0, 2]] != 0
+        )
+        self._atoms, self._exceptional = atoms, exceptional
+        if not same:
+            context.reinitialize()
+        elif len(rows) or len(pairs):
+            self._force.updateParametersInContext(context)
+
+    def _values(self, parameters: dict[str, Floats]) -> tuple[Floats, Floats]:
+        """Return charge, sigma, epsilon of atoms; and charge product, sigma, epsilon of exceptions."""
+        atoms, exceptional = np.zeros((self._n_atoms, 3)), np.zeros((len(self._pairs), 3))
+        if self._coulomb is not None:
+            term = self._terms[self._coulomb]
+            charges = of_atoms(term, parameters[self._coulomb], self._n_atoms)[:, 0] * _scale(term)
+            atoms[:, 0] = charges
+            if self._exceptions is not None:
+                exceptional[:, 0] = self._exceptions.kept_charge * np.prod(charges[self._pairs], axis=1)
+        if self._lennard_jones is not None:
+            term = self._terms[self._lennard_jones]
+            atoms[:, 1:] = of_atoms(term, parameters[self._lennard_jones], self._n_atoms)
+            if self._exceptions is not None:
+                exceptional[:, 1:] = mix(term.settings["mixing_rule"], atoms[:, 1:], self._pairs)
+                exceptional[:, 2] *= self._exceptions.kept_lj
+        return atoms, exceptional
+
+
+def _present(atoms: Floats) -> Any:
+    """Return whether any atom has a charge, and whether any has a depth."""
+    return (atoms[:, [0, 2]] != 0).any(axis=0)
+
+
+def _scale(term: Term) -> float:
+    """Return what charges are multiplied by to have the term's energies with OpenMM's constant."""
+    constant = float(term.settings["coulomb_constant"])
+    same = isclose(constant, OPENMM_COULOMB_CONSTANT, rel_tol=4 * np.finfo(float).eps)
+    return 1.0 if same else sqrt(constant / OPENMM_COULOMB_CONSTANT)
+
+
+def _refuse_partial_correction(name: str, term: Term, n_atoms: int) -> None:
+    if term.settings.get("dispersion_correction") and term.settings["periodic"] and len(term) != n_atoms:
+        raise UnsupportedError(
+            f"terms/{name}/settings/dispersion_correction: the term has {len(term)} of {n_atoms} atoms, and OpenMM's "
+            "NonbondedForce averages over all atoms. Give the others epsilon 0, or set dispersion_correction to false, "
+            "if that is meant: both change the energy"
+        )

@@ -1,0 +1,83 @@
+"""Parameters of interactions, atoms and pairs of atoms, as numbers for OpenMM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ffbridge.errors import BundleError
+from ffbridge.forms import Column, form
+from ffbridge.mapping import Linear
+from ffbridge.term import Exceptions, Term
+
+__all__ = ["Floats", "mix", "of_atoms", "of_interactions", "pairs_of"]
+
+Floats = NDArray[np.float64]
+
+_ROUNDING = 1e-6
+"""How far from its minimum the result of a linear mapping may be, relative to the largest (spec, T-7)."""
+
+
+def of_interactions(name: str, term: Term, table: NDArray[Any]) -> Floats:
+    """Return the parameters of every interaction of a term, p = M θ, ``(n_terms, n_columns)``, in double precision.
+
+    Args:
+        name: the term's name.
+        term: the term, of NumPy arrays.
+        table: the values of its table, ``(n_params, n_columns)``.
+
+    Raises:
+        BundleError: a value is less than the form's minimum, or not whole in an integer column.
+    """
+    parameters = np.array(term.mapping.apply(table.astype(np.float64)), dtype=np.float64)
+    for number, column in enumerate(form(term.form).columns):
+        parameters[:, number] = _checked(name, term, column, parameters[:, number])
+    return parameters
+
+
+def _checked(name: str, term: Term, column: Column, values: Floats) -> Floats:
+    where = f"tables/{term.table} (term {name!r})"
+    rounding = _ROUNDING * np.max(np.abs(values), initial=0.0) if isinstance(term.mapping, Linear) else 0.0
+    if column.minimum is not None:
+        if (bad := values < column.minimum - rounding).any():
+            raise BundleError(
+                f"{where}: {column.name} = {values[bad][0]:g} for interaction {int(bad.argmax())}, and it must be at "
+                f"least {column.minimum:g}"
+            )
+        values = np.maximum(values, column.minimum)
+    if column.integer:
+        whole = np.round(values)
+        if (bad := ~(abs(values - whole) <= _ROUNDING)).any():
+            raise BundleError(
+                f"{where}: {column.name} = {values[bad][0]:g} for interaction {int(bad.argmax())}, and OpenMM takes "
+                "whole numbers only"
+            )
+        return whole
+    return values
+
+
+def of_atoms(term: Term, parameters: Floats, n_atoms: int) -> Floats:
+    """Return the parameters of a nonbonded term for all atoms, ``(n_atoms, n_columns)``; 0 for those not in it."""
+    result = np.zeros((n_atoms, parameters.shape[1]))
+    result[term.indices[:, 0]] = parameters
+    return result
+
+
+def pairs_of(exceptions: Exceptions | None) -> NDArray[Any]:
+    """Return the pairs of the exceptions, ``(n_exceptions, 2)``."""
+    return np.zeros((0, 2), dtype=np.int32) if exceptions is None else np.asarray(exceptions.pairs)
+
+
+def mix(rule: str, atoms: Floats, pairs: NDArray[Any]) -> Floats:
+    """Return sigma [nm] and epsilon [kJ/mol] of pairs of atoms, ``(n_pairs, 2)`` (spec, section 5.4).
+
+    Args:
+        rule: the mixing rule.
+        atoms: sigma and epsilon of each atom, ``(n_atoms, 2)``.
+        pairs: ``(n_pairs, 2)``.
+    """
+    first, second = atoms[pairs[:, 0]], atoms[pairs[:, 1]]
+    sigma = 0.5 * (first[:, 0] + second[:, 0]) if rule == "lorentz_berthelot" else np.sqrt(first[:, 0] * second[:, 0])
+    return np.stack([sigma, np.sqrt(first[:, 1] * second[:, 1])], axis=1)
