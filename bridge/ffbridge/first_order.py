@@ -46,6 +46,9 @@ class FirstOrderSource(FunctionSource):
             return (self.energies(*taken),)
         if path == ("vjp",):
             return (self.pullback(*taken),)
+        if path == ("slope",):
+            energies = self.energies(taken[0])
+            return energies, self.pullback(taken[0], self.backend.namespace.ones_like(energies))
         self._refuse(path)
 
     def _over_axis(

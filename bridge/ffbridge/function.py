@@ -34,7 +34,7 @@ class Vmap:
     batched: tuple[bool, ...]
 
 
-Transformation = Literal["vjp", "jvp"] | Vmap
+Transformation = Literal["vjp", "jvp", "slope"] | Vmap
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ class Signature:
             return Signature(self.inputs + self.outputs, self.inputs, len(self.outputs))
         if by == "jvp":
             return Signature(self.inputs + self.inputs, self.outputs, len(self.inputs))
+        if by == "slope":
+            return Signature(self.inputs, self.outputs + self.inputs)
         return self
 
 
@@ -119,6 +121,19 @@ class EngineFunction:
         """Return ``(*inputs, *tangents of the inputs) -> tangents of the outputs``."""
         return replace(self, path=(*self.path, "jvp"))
 
+    @property
+    def has_slope(self) -> bool:
+        """Whether :meth:`slope` holds all first derivatives: one energy for each conformer, and positions alone."""
+        return not self.path and self.source.n_energies == 1 and not self.source.packing.tables
+
+    def slope(self) -> EngineFunction:
+        """Return ``packed -> (energies, d sum of the energies / d packed)``.
+
+        One call of the engine for an energy and its derivative: as the energy of a conformer depends on no other, each
+        conformer's part of the second output is the derivative of that conformer's energy, if :attr:`has_slope`.
+        """
+        return replace(self, path=(*self.path, "slope"))
+
     def vmap(self, batched: tuple[bool, ...]) -> EngineFunction:
         """Return the function over a leading axis of those inputs that are batched; every output has the axis."""
         return replace(self, path=(*self.path, Vmap(batched)))
@@ -148,6 +163,8 @@ class EngineFunction:
             return inputs[:n_inputs]
         if last == "jvp":
             return inner.shapes(*inputs[:n_inputs])
+        if last == "slope":
+            return (*inner.shapes(*inputs), *inputs)
         marked = list(zip(inputs, last.batched, strict=True))
         size = next(shape[0] for shape, leading in marked if leading)
         return tuple((size, *shape) for shape in inner.shapes(*(shape[leading:] for shape, leading in marked)))
@@ -160,6 +177,7 @@ def compose(
     vjp: Callable[[Callable[..., Any], tuple[Array, ...], tuple[Array, ...]], tuple[Array, ...]],
     jvp: Callable[[Callable[..., Any], tuple[Array, ...], tuple[Array, ...]], tuple[Array, ...]],
     vmap: Callable[[Callable[..., Any], tuple[int | None, ...]], Callable[..., Any]],
+    slope: Callable[[Callable[..., Any], tuple[Array, ...]], tuple[Array, ...]],
 ) -> Callable[..., tuple[Array, ...]]:
     """Return a function transformed by a path, with a framework's own automatic differentiation.
 
@@ -169,11 +187,14 @@ def compose(
         vjp: ``(function, inputs, cotangents of the outputs) -> cotangents of the inputs``.
         jvp: ``(function, inputs, tangents) -> tangents of the outputs``.
         vmap: ``(function, leading axis of each input or None) -> function``.
+        slope: ``(function, inputs) -> (*outputs, *cotangents of the inputs for cotangents of the outputs that are 1)``.
     """
 
     def transformed(inner: Callable[..., Any], n_inputs: int, by: Transformation) -> Callable[..., Any]:
         if isinstance(by, Vmap):
             return vmap(inner, tuple(0 if leading else None for leading in by.batched))
+        if by == "slope":
+            return lambda *inputs: slope(inner, inputs)
         product = vjp if by == "vjp" else jvp
         return lambda *inputs: product(inner, inputs[:n_inputs], inputs[n_inputs:])
 

@@ -78,10 +78,18 @@ def _compile_packed(
             vjp=lambda f, at, cotangents: jax.vjp(f, *at)[1](cotangents),
             jvp=lambda f, at, tangents: jax.jvp(f, at, tangents)[1],
             vmap=lambda f, axes: jax.vmap(f, in_axes=axes),
+            slope=_slope,
         )
         return transformed(*inputs)
 
     return jax.jit(run)
+
+
+def _slope(function: Callable[..., Any], inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+    import jax
+
+    outputs, pullback = jax.vjp(function, *inputs)
+    return (*outputs, *pullback(jax.tree.map(jax.numpy.ones_like, outputs)))
 
 
 def _scope(x64: bool) -> AbstractContextManager[Any]:

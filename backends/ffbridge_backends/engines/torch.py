@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ffbridge.backend import Array, Backend
 from ffbridge.energy.api import by_term, packed_energies, total
@@ -37,6 +38,8 @@ class _TorchSource(FunctionSource):
         """Run the transformed energies; nothing of it is left in the caller's autograd graph."""
         taken = [share(array, self.backend).array for array in inputs]
         if path == ("vjp",):
+            return self._pullback(*taken)[1:]
+        if path == ("slope",):
             return self._pullback(*taken)
         func = self.torch.func
         transformed = compose(
@@ -45,16 +48,23 @@ class _TorchSource(FunctionSource):
             vjp=lambda f, at, cotangents: func.vjp(f, *at)[1](cotangents),
             jvp=lambda f, at, tangents: func.jvp(f, at, tangents)[1],
             vmap=lambda f, axes: func.vmap(f, in_dims=axes),
+            slope=self._slope,
         )
         with self.torch.no_grad():
             return transformed(*taken)
 
-    def _pullback(self, packed: Array, cotangents: Array) -> tuple[Array, ...]:
-        """Return what torch.func.vjp would: where no further derivative is asked for, autograd alone is faster."""
+    def _pullback(self, packed: Array, cotangents: Array | None = None) -> tuple[Array, Array]:
+        """Return energies and their pullback: where no further derivative is asked for, autograd alone is faster."""
         with self.torch.enable_grad():
             leaf = packed.detach().requires_grad_()
             (energies,) = self._energies(leaf)
-            return self.torch.autograd.grad(energies, leaf, cotangents)  # type: ignore[no-any-return]
+            weights = self.torch.ones_like(energies) if cotangents is None else cotangents
+            (gradient,) = self.torch.autograd.grad(energies, leaf, weights)
+        return energies.detach(), gradient
+
+    def _slope(self, function: Callable[..., Any], inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        outputs, pullback = self.torch.func.vjp(function, *inputs)
+        return (*outputs, *pullback(tuple(map(self.torch.ones_like, outputs))))
 
     def _energies(self, packed: Array) -> tuple[Array, ...]:
         prepared = (self.backend, self.structure, self.arrays, self.tables)

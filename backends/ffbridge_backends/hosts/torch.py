@@ -24,9 +24,16 @@ def differentiable(function: EngineFunction) -> Callable[..., tuple[Array, ...]]
 
     @torch.compiler.disable(reason="an engine of another framework runs here")
     def call(*inputs: Array) -> tuple[Array, ...]:
+        if function.has_slope and inputs[0].requires_grad and torch.is_grad_enabled() and not _transformed():
+            return _EnergyWithSlope.apply(function, *inputs)
         return _Call.apply(function, *inputs)
 
     return call
+
+
+def _transformed() -> bool:
+    """Return whether torch.func is at work, which wants Functions of another make."""
+    return torch._C._are_functorch_transforms_active()
 
 
 class _Call(torch.autograd.Function):
@@ -63,6 +70,29 @@ class _Call(torch.autograd.Function):
         )
         outputs = _Call.apply(function.vmap(batched), *moved)
         return outputs, (0,) * len(outputs)
+
+
+class _EnergyWithSlope(torch.autograd.Function):
+    """Energies whose first derivative is taken along with them: one crossing, where `_Call` needs two."""
+
+    @staticmethod
+    def forward(ctx: Any, function: EngineFunction, packed: Array) -> tuple[Array, ...]:
+        energies, slope = (share(output, "torch").array for output in function.slope()(packed.detach()))
+        ctx.function = function
+        ctx.save_for_backward(packed, slope)
+        ctx.save_for_forward(packed)
+        return (energies,)
+
+    @staticmethod
+    def backward(ctx: Any, cotangents: Array) -> tuple[Array | None, ...]:
+        packed, slope = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a graph of the derivative is wanted, and `slope` has none
+            return (None, *_Call.apply(ctx.function.vjp(), packed, cotangents))
+        return None, (slope.reshape(len(cotangents), -1) * cotangents).reshape(-1)
+
+    @staticmethod
+    def jvp(ctx: Any, _: None, tangent: Array) -> tuple[Array, ...]:
+        return _Call.apply(ctx.function.jvp(), *ctx.saved_tensors, tangent)
 
 
 # `apply` asks for this signature at every call; found here, it need not be made anew (40 µs of each call).
