@@ -43,7 +43,7 @@ class Form:
         energy: the formula, for people; normative text and prefactors stand in ``spec/bundle.md``.
         columns: the columns of its tables, in order.
         methods: the nonbonded methods it may be evaluated with.
-        mixing: whether its parameters are combined by a mixing rule.
+        mixing_rules: the mixing rules that may combine its parameters; empty if it needs none.
         exceptions: which fraction of the bundle's exceptions scales it: ``kept_charge`` or ``kept_lj``.
         settings: the settings that it needs beside its method's own.
     """
@@ -55,7 +55,7 @@ class Form:
     energy: str
     columns: tuple[Column, ...]
     methods: tuple[str, ...] = ()
-    mixing: bool = False
+    mixing_rules: tuple[str, ...] = ()
     exceptions: str | None = None
     settings: tuple[str, ...] = ()
 
@@ -93,5 +93,5 @@ def form(name: str) -> Form:
 
 def _read(name: str, entry: dict[str, Any]) -> Form:
     columns = tuple(Column(**column) for column in entry.pop("columns"))
-    listed = {part: tuple(entry.pop(part, ())) for part in ("methods", "settings")}
+    listed = {part: tuple(entry.pop(part, ())) for part in ("methods", "mixing_rules", "settings")}
     return Form(name=name, columns=columns, **(entry | listed))

@@ -22,6 +22,7 @@ def test_every_form_of_the_standard_is_read():
         assert (found.kind, found.arity, found.coordinate) == (entry["kind"], entry["arity"], entry["coordinate"])
         assert found.methods == tuple(entry.get("methods", ()))
         assert found.settings == tuple(entry.get("settings", ()))
+        assert found.mixing_rules == tuple(entry.get("mixing_rules", ()))
 
 
 def test_what_columns_may_hold():
@@ -38,19 +39,20 @@ def test_what_columns_may_hold():
 
 
 def test_nonbonded_forms_say_how_pairs_are_made():
-    assert form("lennard_jones").mixing
+    assert form("lennard_jones").mixing_rules == ("lorentz_berthelot", "geometric")
+    assert form("coulomb").mixing_rules == ()
     assert form("lennard_jones").exceptions == "kept_lj"
     assert form("coulomb").exceptions == "kept_charge"
     assert form("harmonic_bond").methods == ()
 
 
 def test_an_unknown_form_is_named_with_those_there_are():
-    with pytest.raises(UnknownNameError, match=r"unknown form 'morse'.*version 1\.0.*: coulomb, harmonic_angle"):
-        form("morse")
+    with pytest.raises(UnknownNameError, match=r"unknown form 'fene'.*version 1\.0.*: buckingham, coulomb, double_exp"):
+        form("fene")
 
 
 def test_the_registry_cannot_be_changed():
     with pytest.raises(TypeError):
-        forms()["morse"] = form("harmonic_bond")
+        forms()["fene"] = form("harmonic_bond")
     with pytest.raises(FrozenInstanceError):
         form("harmonic_bond").arity = 3

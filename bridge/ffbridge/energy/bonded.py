@@ -7,13 +7,21 @@ works for any coordinate values. A new form is one entry of :data:`BONDED` and i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ffbridge.backend import Array
 
-__all__ = ["BONDED", "HIGHEST_PERIODICITY", "BondedForm", "harmonic", "periodic_torsion"]
+__all__ = [
+    "BONDED",
+    "HIGHEST_PERIODICITY",
+    "BondedForm",
+    "harmonic",
+    "morse",
+    "periodic_torsion",
+    "ryckaert_bellemans",
+]
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,21 @@ def harmonic(xp: Any, q: Array, k: Array, rest: Array) -> Array:
 def _harmonic_derivatives(xp: Any, q: Array, k: Array, rest: Array) -> tuple[Array, tuple[Array, ...]]:
     stretch = q - rest
     return k * stretch, (0.5 * stretch**2, -k * stretch)
+
+
+def morse(xp: Any, q: Array, depth: Array, steepness: Array, length: Array) -> Array:
+    """Return U = depth (1 - exp(-steepness (q - length)))² (P. M. Morse, Phys. Rev. 34, 57 (1929)), ≥ 0."""
+    return depth * (1.0 - xp.exp(-steepness * (q - length))) ** 2
+
+
+def _morse_derivatives(
+    xp: Any, q: Array, depth: Array, steepness: Array, length: Array
+) -> tuple[Array, tuple[Array, ...]]:
+    stretch = q - length
+    decay = xp.exp(-steepness * stretch)
+    # dU/d(steepness · stretch).
+    slope = 2.0 * depth * (1.0 - decay) * decay
+    return slope * steepness, ((1.0 - decay) ** 2, slope * stretch, -slope * steepness)
 
 
 def periodic_torsion(xp: Any, q: tuple[Array, Array], k: Array, phase: Array, periodicity: Array) -> Array:
@@ -80,9 +103,37 @@ def _multiple_angle(xp: Any, q: tuple[Array, Array], n: Array) -> tuple[Array, A
     return real, imaginary
 
 
+def ryckaert_bellemans(xp: Any, q: tuple[Array, Array], *coefficients: Array) -> Array:
+    """Return U = Σ c_n cosⁿψ, ψ = φ - π, n from 0 to 5 (OpenMM User Guide, "RBTorsionForce")."""
+    return _polynomial(-q[0], coefficients)
+
+
+def _ryckaert_bellemans_derivatives(
+    xp: Any, q: tuple[Array, Array], *coefficients: Array
+) -> tuple[Array, tuple[Array, ...]]:
+    cosine, sine = q
+    powers = [xp.ones_like(cosine)]
+    for _ in coefficients[1:]:
+        powers.append(-cosine * powers[-1])
+    slope = _polynomial(-cosine, [n * c for n, c in enumerate(coefficients)][1:])
+    # cos ψ = -cos φ, so its derivative to φ is sin φ.
+    return slope * sine, tuple(powers)
+
+
+def _polynomial(x: Array, coefficients: Sequence[Array]) -> Array:
+    """Return Σ c_n xⁿ, by Horner's rule."""
+    result = coefficients[-1]
+    for coefficient in coefficients[-2::-1]:
+        result = result * x + coefficient
+    return result
+
+
 BONDED = {
     "harmonic_bond": BondedForm(harmonic, _harmonic_derivatives),
+    "morse": BondedForm(morse, _morse_derivatives),
+    "urey_bradley": BondedForm(harmonic, _harmonic_derivatives),
     "harmonic_angle": BondedForm(harmonic, _harmonic_derivatives),
     "periodic_torsion": BondedForm(periodic_torsion, _periodic_torsion_derivatives),
+    "ryckaert_bellemans": BondedForm(ryckaert_bellemans, _ryckaert_bellemans_derivatives),
 }
 """The bonded forms by their name in the standard."""

@@ -1,8 +1,8 @@
 """Nonbonded forms: functions of the distance of two atoms and of parameters mixed from those of both atoms.
 
 The order is: table, per-atom parameters (the mapping), per-pair parameters (the mixing), energy; so that derivatives
-reach parameters that atoms share. A form mixes *variables* of the two atoms, which are functions of their parameters,
-and has the derivative of every step beside the step.
+reach parameters that atoms share. A new form is one entry of :data:`NONBONDED`, its mixing rules included, and its
+declaration in the standard's ``forms-1.json``.
 """
 
 from __future__ import annotations
@@ -12,44 +12,41 @@ from dataclasses import dataclass
 from typing import Any
 
 from ffbridge.backend import Array
+from ffbridge.energy.mixing import ARITHMETIC, CHARGES, GEOMETRIC, HARMONIC, Mixing, Settings, Variables
 
-__all__ = ["NONBONDED", "PairForm", "coulomb", "lennard_jones", "root"]
-
-Settings = Mapping[str, Any]
-Variables = tuple[Array, ...]
+__all__ = ["NONBONDED", "PairForm", "buckingham", "coulomb", "double_exponential", "lennard_jones"]
 
 
 @dataclass(frozen=True)
 class PairForm:
     """The formula of a nonbonded form.
 
-    Arrays are ``(n_atoms, 1)`` for atoms, and ``(n_pairs, 1)`` or ``(n_pairs, n_conformers)`` for pairs.
+    Arrays are ``(n_pairs, 1)`` or ``(n_pairs, n_conformers)``.
 
     Attributes:
-        variables: ``(xp, *parameters) -> variables`` of each atom, one array for each.
-        variables_pullback: ``(xp, parameters, cotangents) -> cotangents`` of the parameters.
-        mix: ``(xp, settings, variables1, variables2) -> pair parameters``.
-        mix_pullback: ``(xp, settings, variables1, variables2, cotangents) -> cotangents`` of variables1; those of
-            variables2 follow by exchanging the two, as every mixing rule is symmetric.
-        energy: ``(xp, r, *pair parameters) -> U`` [kJ/mol], r > 0.
-        derivatives: ``(xp, r, *pair parameters) -> (dU/dr, (dU/dp, …))``.
+        mixing: by mixing rule; a form without rules has its only mixing under the empty name.
+        energy: ``(xp, settings, r, *pair parameters) -> U`` [kJ/mol], r > 0.
+        derivatives: ``(xp, settings, r, *pair parameters) -> (dU/dr, (dU/dp, …))``.
     """
 
-    variables: Callable[..., Variables]
-    variables_pullback: Callable[[Any, Variables, Variables], Variables]
-    mix: Callable[[Any, Settings, Variables, Variables], Variables]
-    mix_pullback: Callable[[Any, Settings, Variables, Variables, Variables], Variables]
+    mixing: Mapping[str, Mixing]
     energy: Callable[..., Array]
     derivatives: Callable[..., tuple[Array, Variables]]
 
+    def mixing_of(self, settings: Settings) -> Mixing:
+        """Return the mixing that a term's settings ask for."""
+        return self.mixing[settings.get("mixing_rule", "")]
 
-def lennard_jones(xp: Any, r: Array, sigma: Array, epsilon: Array) -> Array:
+
+def lennard_jones(xp: Any, settings: Settings, r: Array, sigma: Array, epsilon: Array) -> Array:
     """Return U = 4ε ((σ/r)¹² - (σ/r)⁶) (OpenMM User Guide, "NonbondedForce")."""
     sixth = (sigma / r) ** 6
     return 4.0 * epsilon * sixth * (sixth - 1.0)
 
 
-def _lennard_jones_derivatives(xp: Any, r: Array, sigma: Array, epsilon: Array) -> tuple[Array, Variables]:
+def _lennard_jones_derivatives(
+    xp: Any, settings: Settings, r: Array, sigma: Array, epsilon: Array
+) -> tuple[Array, Variables]:
     sixth = (sigma / r) ** 6
     slope = 24.0 * epsilon * (2.0 * sixth**2 - sixth)
     # σ times dU/dσ is the slope; written with σ⁵ so that σ = 0 gives 0.
@@ -57,80 +54,78 @@ def _lennard_jones_derivatives(xp: Any, r: Array, sigma: Array, epsilon: Array) 
     return -slope / r, (du_dsigma, 4.0 * sixth * (sixth - 1.0))
 
 
-def root(xp: Any, value: Array) -> Array:
-    """Return √value, whose derivative at 0 (infinite) is taken as 0 (the standard's E-2)."""
-    positive = value > 0
-    return xp.where(positive, xp.sqrt(xp.where(positive, value, 1.0)), 0.0)
+def buckingham(xp: Any, settings: Settings, r: Array, a: Array, b: Array, c: Array) -> Array:
+    """Return U = a exp(-b r) - c/r⁶ (R. A. Buckingham, Proc. R. Soc. Lond. A 168, 264 (1938)).
+
+    At short distances the attraction wins: with c > 0, U has a maximum and goes to -∞ as r goes to 0.
+    """
+    return a * xp.exp(-b * r) - c / r**6
 
 
-def _root_pullback(xp: Any, value: Array, cotangent: Array) -> Array:
-    positive = value > 0
-    return xp.where(positive, 0.5 * cotangent / xp.sqrt(xp.where(positive, value, 1.0)), 0.0)
+def _buckingham_derivatives(
+    xp: Any, settings: Settings, r: Array, a: Array, b: Array, c: Array
+) -> tuple[Array, Variables]:
+    decay, inverse = xp.exp(-b * r), 1.0 / r**6
+    return -a * b * decay + 6.0 * c * inverse / r, (decay, -a * r * decay, -inverse)
 
 
-def _sigma_and_root_epsilon(xp: Any, sigma: Array, epsilon: Array) -> Variables:
-    return sigma, root(xp, epsilon)
+def double_exponential(xp: Any, settings: Settings, r: Array, r_min: Array, epsilon: Array) -> Array:
+    """Return U = ε (β exp(α (1 - r/r_min)) - α exp(β (1 - r/r_min)))/(α - β), and 0 where r_min is 0.
+
+    α is the repulsion exponent and β the attraction exponent; the minimum is -ε at r_min (X. Wu and B. R. Brooks, AIP
+    Adv. 9, 065304 (2019), doi:10.1063/1.5107505).
+    """
+    alpha, beta = _exponents(settings)
+    scaled, present, _ = _scaled(xp, r, r_min)
+    shape = (beta * xp.exp(alpha * (1.0 - scaled)) - alpha * xp.exp(beta * (1.0 - scaled))) / (alpha - beta)
+    return xp.where(present, epsilon * shape, 0.0)
 
 
-def _sigma_and_root_epsilon_pullback(xp: Any, parameters: Variables, cotangents: Variables) -> Variables:
-    return cotangents[0], _root_pullback(xp, parameters[1], cotangents[1])
+def _double_exponential_derivatives(
+    xp: Any, settings: Settings, r: Array, r_min: Array, epsilon: Array
+) -> tuple[Array, Variables]:
+    alpha, beta = _exponents(settings)
+    scaled, present, safe = _scaled(xp, r, r_min)
+    repulsion, attraction = xp.exp(alpha * (1.0 - scaled)), xp.exp(beta * (1.0 - scaled))
+    # dU/d(r/r_min) over r_min: the derivative to r; that to r_min has -r/r_min as a factor.
+    slope = xp.where(present, epsilon * alpha * beta * (attraction - repulsion) / ((alpha - beta) * safe), 0.0)
+    du_depsilon = xp.where(present, (beta * repulsion - alpha * attraction) / (alpha - beta), 0.0)
+    return slope, (-slope * scaled, du_depsilon)
 
 
-def _lorentz_berthelot(xp: Any, settings: Settings, first: Variables, second: Variables) -> Variables:
-    """Return σ = (σ1 + σ2)/2, ε = √(ε1 ε2)."""
-    return 0.5 * (first[0] + second[0]), first[1] * second[1]
+def _exponents(settings: Settings) -> tuple[float, float]:
+    return settings["repulsion_exponent"], settings["attraction_exponent"]
 
 
-def _lorentz_berthelot_pullback(
-    xp: Any, settings: Settings, first: Variables, second: Variables, cotangents: Variables
-) -> Variables:
-    return 0.5 * cotangents[0], cotangents[1] * second[1]
+def _scaled(xp: Any, r: Array, r_min: Array) -> tuple[Array, Array, Array]:
+    """Return r/r_min, whether r_min is positive, and r_min; with 1 for an r_min that is not."""
+    present = r_min > 0
+    safe = xp.where(present, r_min, 1.0)
+    return r / safe, present, safe
 
 
-def coulomb(xp: Any, r: Array, strength: Array) -> Array:
+def coulomb(xp: Any, settings: Settings, r: Array, strength: Array) -> Array:
     """Return U = strength / r, with strength = coulomb_constant · charge1 · charge2 [kJ nm/mol]."""
     return strength / r
 
 
-def _coulomb_derivatives(xp: Any, r: Array, strength: Array) -> tuple[Array, Variables]:
+def _coulomb_derivatives(xp: Any, settings: Settings, r: Array, strength: Array) -> tuple[Array, Variables]:
     inverse = 1.0 / r
     return -strength * inverse**2, (inverse,)
 
 
-def _charges(xp: Any, charge: Array) -> Variables:
-    return (charge,)
-
-
-def _charges_pullback(xp: Any, parameters: Variables, cotangents: Variables) -> Variables:
-    return cotangents
-
-
-def _product(xp: Any, settings: Settings, first: Variables, second: Variables) -> Variables:
-    return (settings["coulomb_constant"] * first[0] * second[0],)
-
-
-def _product_pullback(
-    xp: Any, settings: Settings, first: Variables, second: Variables, cotangents: Variables
-) -> Variables:
-    return (settings["coulomb_constant"] * cotangents[0] * second[0],)
-
+_SIZE_AND_DEPTH = {
+    "lorentz_berthelot": Mixing((ARITHMETIC, GEOMETRIC)),
+    "geometric": Mixing((GEOMETRIC, GEOMETRIC)),
+}
+"""Rules for a length and an energy."""
 
 NONBONDED = {
-    "lennard_jones": PairForm(
-        variables=_sigma_and_root_epsilon,
-        variables_pullback=_sigma_and_root_epsilon_pullback,
-        mix=_lorentz_berthelot,
-        mix_pullback=_lorentz_berthelot_pullback,
-        energy=lennard_jones,
-        derivatives=_lennard_jones_derivatives,
+    "lennard_jones": PairForm(_SIZE_AND_DEPTH, lennard_jones, _lennard_jones_derivatives),
+    "coulomb": PairForm({"": Mixing((CHARGES,))}, coulomb, _coulomb_derivatives),
+    "buckingham": PairForm(
+        {"buckingham": Mixing((GEOMETRIC, HARMONIC, GEOMETRIC))}, buckingham, _buckingham_derivatives
     ),
-    "coulomb": PairForm(
-        variables=_charges,
-        variables_pullback=_charges_pullback,
-        mix=_product,
-        mix_pullback=_product_pullback,
-        energy=coulomb,
-        derivatives=_coulomb_derivatives,
-    ),
+    "double_exponential": PairForm(_SIZE_AND_DEPTH, double_exponential, _double_exponential_derivatives),
 }
 """The nonbonded forms by their name in the standard."""

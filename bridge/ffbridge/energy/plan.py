@@ -55,11 +55,7 @@ class Structure:
     terms: tuple[TermStructure, ...]
 
 
-_SETTINGS: dict[str, tuple[Any, ...]] = {
-    "method": (PLAIN_METHOD, *METHODS),
-    "mixing_rule": ("lorentz_berthelot",),
-    "periodic": (False,),
-}
+_SETTINGS: dict[str, tuple[Any, ...]] = {"method": (PLAIN_METHOD, *METHODS), "periodic": (False,)}
 """What the array engines evaluate of those settings of which they do not evaluate everything."""
 
 
@@ -78,7 +74,7 @@ def plan(
             exactly; the array engines' own if None.
 
     Raises:
-        UnsupportedError: a form, method or mixing rule that the engine does not evaluate.
+        UnsupportedError: a form, method or setting that the engine does not evaluate.
     """
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     structures: list[TermStructure] = []

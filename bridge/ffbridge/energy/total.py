@@ -45,9 +45,9 @@ def energies(backend: Backend, structure: Structure, arrays: Arrays, x: Array, t
         if term.pairs:
             if term.pairs not in distances:
                 distances[term.pairs] = _coordinate(xp, term, arrays, x)[0]
-            pair_form = NONBONDED[term.form]
-            variables = pair_form.variables(xp, *columns)
-            pair_parameters = pair_form.mix(xp, dict(term.settings), *_by_pair(xp, term, arrays, variables))
+            settings = dict(term.settings)
+            mixing = NONBONDED[term.form].mixing_of(settings)
+            pair_parameters = mixing.mix(xp, settings, *_by_pair(xp, term, arrays, mixing.variables(xp, *columns)))
             each = _pair_energy(backend, term, arrays, distances[term.pairs], pair_parameters)
         else:
             q, _ = _coordinate(xp, term, arrays, x)
@@ -106,42 +106,42 @@ def _pair_derivatives(
     """Return U ``(n_pairs, n_conformers)``, weighted dU/dr likewise, and weighted dU/dp ``(n_rows,)`` by column."""
     xp, pair_form = backend.namespace, NONBONDED[term.form]
     settings, columns = dict(term.settings), _columns(xp, term, parameters)
-    variables = pair_form.variables(xp, *columns)
-    first, second = _by_pair(xp, term, arrays, variables)
-    mixed = pair_form.mix(xp, settings, first, second)
+    mixing = pair_form.mixing_of(settings)
+    first, second = _by_pair(xp, term, arrays, mixing.variables(xp, *columns))
+    mixed = mixing.mix(xp, settings, first, second)
     each = _pair_energy(backend, term, arrays, r, mixed)
     apart = r > 0
     safe = xp.where(apart, r, 1.0)
-    du_dr, du_dmixed = pair_form.derivatives(xp, safe, *mixed)
+    du_dr, du_dmixed = pair_form.derivatives(xp, settings, safe, *mixed)
     share = weight * _kept(term, arrays)
     if method := _method(term):
         of_pairs = (backend, settings, safe, _excepted(term, arrays))
         factor = method.evaluate(*of_pairs)
-        du_dr = du_dr * factor + pair_form.energy(xp, safe, *mixed) * method.differentiate(*of_pairs)
+        du_dr = du_dr * factor + pair_form.energy(xp, settings, safe, *mixed) * method.differentiate(*of_pairs)
         du_dmixed = tuple(du * factor for du in du_dmixed)
     du_dr = xp.where(apart, du_dr * share, 0.0)
     by_pair = tuple(xp.sum(xp.where(apart, du * share, 0.0), axis=1, keepdims=True) for du in du_dmixed)
     ends = (
-        pair_form.mix_pullback(xp, settings, first, second, by_pair),
-        pair_form.mix_pullback(xp, settings, second, first, by_pair),
+        mixing.mix_pullback(xp, settings, first, second, by_pair),
+        mixing.mix_pullback(xp, settings, second, first, by_pair),
     )
     rows, n_rows = arrays[f"{term.pairs}/rows"], parameters.shape[0]
     du_dvariables = tuple(
         backend.segment_sum(xp.reshape(xp.stack(both, axis=1), (-1, 1)), rows, n_rows)
         for both in zip(*ends, strict=True)
     )
-    du_dp = pair_form.variables_pullback(xp, columns, du_dvariables)
+    du_dp = mixing.variables_pullback(xp, columns, du_dvariables)
     return each, du_dr, [du[:, 0] for du in du_dp]
 
 
 def _pair_energy(backend: Backend, term: TermStructure, arrays: Arrays, r: Array, parameters: Sequence[Array]) -> Array:
     """Return what is kept of each U; +inf where interacting atoms coincide, with all derivatives 0 there."""
-    xp, kept = backend.namespace, _kept(term, arrays)
+    xp, kept, settings = backend.namespace, _kept(term, arrays), dict(term.settings)
     apart = r > 0
     safe = xp.where(apart, r, 1.0)
-    each = kept * NONBONDED[term.form].energy(xp, safe, *parameters)
+    each = kept * NONBONDED[term.form].energy(xp, settings, safe, *parameters)
     if method := _method(term):
-        each = each * method.evaluate(backend, dict(term.settings), safe, _excepted(term, arrays))
+        each = each * method.evaluate(backend, settings, safe, _excepted(term, arrays))
     return xp.where(apart | (kept == 0), each, xp.inf)
 
 

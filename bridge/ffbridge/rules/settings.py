@@ -38,11 +38,13 @@ def _term_faults(path: str, form: Form, settings: Mapping[str, Any], arrays: Arr
         return
     about = load_forms()["methods"][method]
     yield from _member_faults(path, form, method, about, settings)
-    if "mixing_rule" in settings and settings["mixing_rule"] not in (rules := load_forms()["mixing_rules"]):
-        known = ", ".join(sorted(rules))
-        yield Fault(f"{path}/mixing_rule", f"{settings['mixing_rule']!r}; the standard has: {known}", "S-5")
+    if form.mixing_rules and (rule := settings.get("mixing_rule")) is not None and rule not in form.mixing_rules:
+        known = ", ".join(form.mixing_rules)
+        yield Fault(f"{path}/mixing_rule", f"{rule!r}; the form {form.name} has: {known}", "S-5")
     if settings.get("switch_distance", 0) >= settings.get("cutoff", np.inf):
         yield Fault(f"{path}/switch_distance", "must be less than the cutoff", "S-6")
+    if settings.get("repulsion_exponent", np.inf) <= settings.get("attraction_exponent", 0):
+        yield Fault(f"{path}/repulsion_exponent", "must be greater than the attraction exponent", "S-9")
     if about.get("periodic", settings.get("periodic", False)):
         yield from _box_faults(path, method, settings.get("cutoff", 0), arrays.get("box"))
 

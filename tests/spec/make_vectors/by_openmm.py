@@ -1,8 +1,9 @@
 """Energies, forces and dU/dtables of a bundle by OpenMM's Reference platform (double precision, no cutoff).
 
-Energies and forces come from OpenMM's standard forces. For dU/dtable the same formula is given to OpenMM as a custom
-force in which one entry of the table, as far as the mapping carries it to each interaction, is raised by a global
-parameter h: OpenMM differentiates the expression symbolically, and returns dU/dh at h = 0.
+Energies and forces come from OpenMM's standard forces, and from its custom forces where there is no standard one. For
+dU/dtable the formula is given to OpenMM as a custom force in which one entry of the table, as far as the mapping
+carries it to each interaction, is raised by a global parameter h: OpenMM differentiates the expression symbolically,
+and returns dU/dh at h = 0.
 """
 
 from __future__ import annotations
@@ -16,26 +17,64 @@ FORMULAS = {
     "harmonic_bond": "0.5*(k + h*dk)*(r - length - h*dlength)^2",
     "harmonic_angle": "0.5*(k + h*dk)*(theta - angle - h*dangle)^2",
     "periodic_torsion": "(k + h*dk)*(1 + cos(periodicity*theta - phase - h*dphase))",
-    "lennard_jones": (
-        "kept*4*sqrt((epsilon1 + h*depsilon1)*(epsilon2 + h*depsilon2))*(s^12 - s^6);"
-        "s = 0.5*(sigma1 + sigma2 + h*(dsigma1 + dsigma2))/r"
-    ),
+    "urey_bradley": "0.5*(k + h*dk)*(r - length - h*dlength)^2",
+    "morse": "(depth + h*ddepth)*(1 - exp(-(steepness + h*dsteepness)*(r - length - h*dlength)))^2",
+    "ryckaert_bellemans": " + ".join(f"(c{n} + h*dc{n})*cos(theta - 3.14159265358979323846)^{n}" for n in range(6)),
+    "lennard_jones": "kept*4*epsilon*((sigma/r)^12 - (sigma/r)^6)",
     "coulomb": "kept*coulomb_constant*(charge1 + h*dcharge1)*(charge2 + h*dcharge2)/r",
+    "buckingham": "kept*(a*exp(-b*r) - c*r^(-6))",
+    "double_exponential": (
+        "kept*epsilon*(repulsion - attraction)/(alpha - beta);"
+        "repulsion = beta*exp(alpha)*exp(-alpha*r/r_min);"
+        "attraction = alpha*exp(beta)*exp(-beta*r/r_min);"
+        "alpha = repulsion_exponent; beta = attraction_exponent"
+    ),
 }
 """Each parameter of `FREE` has a partner with d, by which it is raised."""
+
+MEANS = {
+    "lorentz_berthelot": {"sigma": "arithmetic", "r_min": "arithmetic", "epsilon": "geometric"},
+    "geometric": {"sigma": "geometric", "r_min": "geometric", "epsilon": "geometric"},
+    "buckingham": {"a": "geometric", "b": "harmonic", "c": "geometric"},
+}
+MEAN = {
+    "arithmetic": "0.5*({one} + {two})",
+    "geometric": "sqrt({one}*{two})",
+    "harmonic": "2/(1/{one} + 1/{two})",
+}
 
 FREE = {
     "harmonic_bond": ("k", "length"),
     "harmonic_angle": ("k", "angle"),
     "periodic_torsion": ("k", "phase"),
+    "urey_bradley": ("k", "length"),
+    "morse": ("depth", "steepness", "length"),
+    "ryckaert_bellemans": ("c0", "c1", "c2", "c3", "c4", "c5"),
     "lennard_jones": ("sigma", "epsilon"),
     "coulomb": ("charge",),
+    "buckingham": ("a", "b", "c"),
+    "double_exponential": ("r_min", "epsilon"),
 }
-KIND = {"harmonic_bond": "Bond", "harmonic_angle": "Angle", "periodic_torsion": "Torsion"}
+CONSTANTS = {
+    "coulomb": ("coulomb_constant",),
+    "double_exponential": ("repulsion_exponent", "attraction_exponent"),
+}
+"""Settings that stand in the formula."""
+
+KIND = {
+    "harmonic_bond": "Bond",
+    "urey_bradley": "Bond",
+    "morse": "Bond",
+    "harmonic_angle": "Angle",
+    "periodic_torsion": "Torsion",
+    "ryckaert_bellemans": "Torsion",
+}
 STANDARD = {
     "harmonic_bond": (openmm.HarmonicBondForce, lambda k, length: (length, k)),
     "harmonic_angle": (openmm.HarmonicAngleForce, lambda k, angle: (angle, k)),
     "periodic_torsion": (openmm.PeriodicTorsionForce, lambda k, phase, periodicity: (round(periodicity), phase, k)),
+    "urey_bradley": (openmm.HarmonicBondForce, lambda k, length: (length, k)),
+    "ryckaert_bellemans": (openmm.RBTorsionForce, lambda *coefficients: coefficients),
 }
 
 
@@ -75,55 +114,102 @@ def _matrix(name, term, arrays, n_params):
 
 
 def _bonded(term, atoms, matrix, theta, arrays, positions):
-    make, order = STANDARD[term["form"]]
-    kind, parameters = KIND[term["form"]], (matrix @ theta).tolist()
-    force = make()
-    for row, values in enumerate(parameters):
-        getattr(force, f"add{kind}")(*atoms[row], *order(*values))
-    if term["form"] == "periodic_torsion":
+    form, parameters = term["form"], (matrix @ theta).tolist()
+    kind = KIND[form]
+    if form == "periodic_torsion":
         parameters = [[k, phase, round(periodicity)] for k, phase, periodicity in parameters]
+    names = [*(("k", "phase", "periodicity") if form == "periodic_torsion" else FREE[form])]
+    names += [f"d{name}" for name in FREE[form]]
 
     def values(row, shift):
         return [*parameters[row], *shift[row]]
 
-    names = [*(("k", "phase", "periodicity") if kind == "Torsion" else FREE[term["form"]])]
-    names += [f"d{name}" for name in FREE[term["form"]]]
-    gradient = _gradient(term["form"], kind, names, atoms, values, matrix, theta.shape, positions)
-    return *_energy_and_forces(force, positions), gradient
+    if form in STANDARD:
+        make, order = STANDARD[form]
+        force = make()
+        for row, values_of_row in enumerate(parameters):
+            getattr(force, f"add{kind}")(*atoms[row], *order(*values_of_row))
+    else:
+        force = _custom(FORMULAS[form], kind, names, atoms, values, np.zeros((len(atoms), len(FREE[form]))))
+    gradient = _gradient(FORMULAS[form], form, kind, names, atoms, values, matrix, theta.shape, positions)
+    return *_energy_and_forces([force], positions), gradient
 
 
 def _nonbonded(term, indices, matrix, theta, arrays, positions):
-    form, members = term["form"], [row[0] for row in indices]
+    form, settings, members = term["form"], term["settings"], [row[0] for row in indices]
     parameters = dict(zip(members, (matrix @ theta).tolist(), strict=True))
     kept = _kept(form, arrays)
     couples = list(combinations(sorted(members), 2))
-    force = openmm.NonbondedForce()
-    for atom in range(positions.shape[1]):
-        force.addParticle(*_particle(form, parameters.get(atom)))
-    for i, j in couples:
-        if (fraction := kept.get((i, j), 1.0)) != 1:
-            force.addException(i, j, *_exception(form, fraction, parameters[i], parameters[j]))
-    if form == "lennard_jones":
-        # With an epsilon of 0 a pair has no energy; its derivative to that epsilon is infinite, and taken as 0 (E-2).
-        couples = [(i, j) for i, j in couples if parameters[i][1] and parameters[j][1]]
-    constant = [term["settings"]["coulomb_constant"]] if form == "coulomb" else []
+    standard = form == "coulomb" or (form, settings["mixing_rule"]) == ("lennard_jones", "lorentz_berthelot")
+    forces = (_standard_pairs if standard else _custom_pairs)(term, parameters, kept, couples, positions.shape[1])
+    # An atom of the vectors whose last parameter is 0 has no energy with any other, and infinite derivatives, which
+    # are taken as 0 (E-2).
+    couples = [couple for couple in couples if form == "coulomb" or all(parameters[atom][-1] for atom in couple)]
+    constants = [settings[name] for name in CONSTANTS.get(form, ())]
     place = {atom: row for row, atom in enumerate(members)}
 
     def values(couple, shift):
         i, j = couples[couple]
         shifts = [*shift[place[i]], *shift[place[j]]]
-        return [kept.get((i, j), 1.0), *constant, *parameters[i], *parameters[j], *shifts]
+        return [kept.get((i, j), 1.0), *constants, *parameters[i], *parameters[j], *shifts]
 
-    names = ["kept", *(["coulomb_constant"] if constant else [])]
+    names = ["kept", *CONSTANTS.get(form, ())]
     names += [f"{prefix}{name}{side}" for prefix in ("", "d") for side in (1, 2) for name in FREE[form]]
-    gradient = _gradient(form, "Bond", names, couples, values, matrix, theta.shape, positions)
-    return *_energy_and_forces(force, positions), gradient
+    formula = _mixed(form, settings, raised=True)
+    gradient = _gradient(formula, form, "Bond", names, couples, values, matrix, theta.shape, positions)
+    return *_energy_and_forces(forces, positions), gradient
+
+
+def _mixed(form, settings, *, raised):
+    """The formula of a pair with its mixing rule, of parameters that are raised by h or not."""
+    text = FORMULAS[form]
+    if "mixing_rule" in settings:
+        for name, mean in MEANS[settings["mixing_rule"]].items():
+            if name in FREE[form]:
+                one, two = (f"({name}{side} + h*d{name}{side})" if raised else f"{name}{side}" for side in (1, 2))
+                text += f"; {name} = {MEAN[mean].format(one=one, two=two)}"
+    return text
+
+
+def _standard_pairs(term, parameters, kept, couples, n_atoms):
+    form, force = term["form"], openmm.NonbondedForce()
+    for atom in range(n_atoms):
+        force.addParticle(*_particle(form, parameters.get(atom)))
+    for i, j in couples:
+        if (fraction := kept.get((i, j), 1.0)) != 1:
+            force.addException(i, j, *_exception(form, fraction, parameters[i], parameters[j]))
+    return [force]
+
+
+def _custom_pairs(term, parameters, kept, couples, n_atoms):
+    """All pairs but the exceptions by a CustomNonbondedForce, these by a CustomBondForce of the same formula."""
+    form, settings = term["form"], term["settings"]
+    formula, constants = _mixed(form, settings, raised=False), CONSTANTS.get(form, ())
+    pairs, exceptions = openmm.CustomNonbondedForce(formula), openmm.CustomBondForce(formula)
+    pairs.addGlobalParameter("kept", 1)
+    for name in constants:
+        pairs.addGlobalParameter(name, settings[name])
+        exceptions.addGlobalParameter(name, settings[name])
+    exceptions.addPerBondParameter("kept")
+    for side in (1, 2):
+        for name in FREE[form]:
+            exceptions.addPerBondParameter(f"{name}{side}")
+    for name in FREE[form]:
+        pairs.addPerParticleParameter(name)
+    for atom in range(n_atoms):
+        pairs.addParticle(parameters.get(atom, [1.0] * len(FREE[form])))
+    pairs.addInteractionGroup(list(parameters), list(parameters))
+    for i, j in couples:
+        if (i, j) in kept:
+            pairs.addExclusion(i, j)
+            exceptions.addBond(i, j, [kept[i, j], *parameters[i], *parameters[j]])
+    return [pairs, exceptions]
 
 
 def _kept(form, arrays):
     if "exceptions/pairs" not in arrays:
         return {}
-    fractions = arrays["exceptions/kept_lj" if form == "lennard_jones" else "exceptions/kept_charge"]
+    fractions = arrays["exceptions/kept_charge" if form == "coulomb" else "exceptions/kept_lj"]
     return dict(zip(map(tuple, arrays["exceptions/pairs"].tolist()), fractions.tolist(), strict=True))
 
 
@@ -139,17 +225,12 @@ def _exception(form, fraction, one, two):
     return fraction * one[0] * two[0], 1, 0
 
 
-def _gradient(form, kind, names, atoms, values, matrix, shape, positions):
+def _gradient(formula, form, kind, names, atoms, values, matrix, shape, positions):
     """dU/dtable summed over conformers: one entry of the table is raised at a time, by M in each interaction."""
-    force = getattr(openmm, f"Custom{kind}Force")(FORMULAS[form])
-    for name in names:
-        getattr(force, f"addPer{kind}Parameter")(name)
-    force.addGlobalParameter("h", 0)
-    force.addEnergyParameterDerivative("h")
     gradient, still = np.zeros(shape), np.zeros((len(matrix), len(FREE[form])))
-    for row, members in enumerate(atoms):
-        getattr(force, f"add{kind}")(*members, values(row, still))
-    context = _context(force, positions.shape[1])
+    force = _custom(formula, kind, names, atoms, values, still)
+    force.addEnergyParameterDerivative("h")
+    context = _context([force], positions.shape[1])
     for entry in np.ndindex(shape[0], len(FREE[form])):
         shift = still.copy()
         shift[:, entry[1]] = matrix[:, entry[0]]
@@ -162,8 +243,19 @@ def _gradient(form, kind, names, atoms, values, matrix, shape, positions):
     return gradient
 
 
-def _energy_and_forces(force, positions):
-    context = _context(force, positions.shape[1])
+def _custom(formula, kind, names, atoms, values, shift):
+    """A custom force of interactions, raised by h times the shift, h = 0."""
+    force = getattr(openmm, f"Custom{kind}Force")(formula)
+    for name in names:
+        getattr(force, f"addPer{kind}Parameter")(name)
+    force.addGlobalParameter("h", 0)
+    for row, members in enumerate(atoms):
+        getattr(force, f"add{kind}")(*members, values(row, shift))
+    return force
+
+
+def _energy_and_forces(added, positions):
+    context = _context(added, positions.shape[1])
     energies, forces = [], []
     for conformer in positions:
         context.setPositions(conformer)
@@ -175,10 +267,11 @@ def _energy_and_forces(force, positions):
     return np.asarray(energies), np.asarray(forces)
 
 
-def _context(force, n_atoms):
+def _context(forces, n_atoms):
     system = openmm.System()
     for _ in range(n_atoms):
         system.addParticle(1)
-    system.addForce(force)
+    for force in forces:
+        system.addForce(force)
     platform = openmm.Platform.getPlatformByName("Reference")
     return openmm.Context(system, openmm.VerletIntegrator(0.001), platform)

@@ -10,9 +10,25 @@ import numpy as np
 from ffbridge_spec import vectors as folder
 from tests.spec.load import to_numpy
 
-from . import by_openmm
-from .valid import ANGLE, BOND, CHARGE, NO_CUTOFF_CHARGE, NO_CUTOFF_VDW, TORSION, VDW, document, term
-from .write import ints, reals
+from . import by_hand, by_openmm
+from .valid import (
+    ANGLE,
+    BOND,
+    BUCKINGHAM,
+    CHARGE,
+    DOUBLE_EXPONENTIAL,
+    EXPONENTS,
+    MORSE,
+    NO_CUTOFF_BUCKINGHAM,
+    NO_CUTOFF_CHARGE,
+    NO_CUTOFF_VDW,
+    RYCKAERT_BELLEMANS,
+    TORSION,
+    VDW,
+    document,
+    term,
+)
+from .write import energy_vector, ints, reals, topology
 
 COPIED = ("ethanol_espaloma", "glycine_timemachine", "glycine_timemachine_nonbonded")
 """Their bundles and figures were copied once, as `source` in them says; they are kept as they are."""
@@ -22,7 +38,11 @@ OPENMM = (
     "PeriodicTorsionForce and NonbondedForce, dU/dtables from custom forces of the same formulas by OpenMM's symbolic "
     "differentiation"
 )
-HAND = "by hand, from the formulas and from what the rule says where they have no value"
+CUSTOM = (
+    "OpenMM 8.6.1, Reference platform: energies and forces from HarmonicBondForce (urey_bradley), RBTorsionForce "
+    "(ryckaert_bellemans) and custom forces (others), dU/dtables from custom forces by OpenMM's symbolic "
+    "differentiation"
+)
 
 
 def _positions(seed, n_conformers, n_atoms, *, spread=0.02, step=0.13):
@@ -31,10 +51,6 @@ def _positions(seed, n_conformers, n_atoms, *, spread=0.02, step=0.13):
     directions = random.normal(size=(n_atoms, 3))
     walk = np.cumsum(step * directions / np.linalg.norm(directions, axis=1, keepdims=True), axis=0)
     return np.round(walk + spread * random.normal(size=(n_conformers, n_atoms, 3)), 6)
-
-
-def _topology(*sizes):
-    return {"system_offsets": ints(np.cumsum([0, *sizes])), "atomic_numbers": ints([6] * sum(sizes))}
 
 
 def _exceptions(pairs, kept_charge, kept_lj):
@@ -48,7 +64,7 @@ def _exceptions(pairs, kept_charge, kept_lj):
 def bonds():
     """Three bonds, two of which share their parameters."""
     parts = document(tables={"bonds": BOND}, terms={"bonds": term("harmonic_bond", "bonds", "select")})
-    return parts, _topology(4) | {
+    return parts, topology(4) | {
         "tables/bonds/values": reals([[250000, 0.14], [310000.5, 0.109]]),
         "terms/bonds/indices": ints([[0, 1], [2, 1], [2, 3]]),
         "terms/bonds/mapping/index": ints([1, 0, 1]),
@@ -58,7 +74,7 @@ def bonds():
 def angles():
     """Angles, one of a linear combination of two rows."""
     parts = document(tables={"angles": ANGLE}, terms={"angles": term("harmonic_angle", "angles", "linear")})
-    return parts, _topology(5) | {
+    return parts, topology(5) | {
         "tables/angles/values": reals([[420, 1.9], [510, 2.1]]),
         "terms/angles/indices": ints([[0, 1, 2], [3, 2, 1], [2, 3, 4]]),
         "terms/angles/mapping/offsets": ints([0, 1, 2, 4]),
@@ -77,7 +93,7 @@ def torsions():
         },
     )
     rows = [[4.5, 0, 1], [-2.25, 0.7, 2], [1.5, pi, 3], [0.75, -1.2, 4], [-0.5, 2.5, 5], [0.3, 0.4, 6]]
-    return parts, _topology(6) | {
+    return parts, topology(6) | {
         "tables/proper_torsions/values": reals(rows),
         "terms/proper_torsions/indices": ints([*[[0, 1, 2, 3]] * 6, [4, 3, 2, 1], [2, 3, 4, 5]]),
         "terms/proper_torsions/mapping/index": ints([0, 1, 2, 3, 4, 5, 1, 4]),
@@ -92,7 +108,7 @@ def torsions():
 def lennard_jones():
     """Five atoms, one without attraction (epsilon 0), with exceptions left out, halved and doubled."""
     parts = document(tables={"vdw": VDW}, terms={"vdw": term("lennard_jones", "vdw", "select", NO_CUTOFF_VDW)})
-    return parts, _topology(5) | _exceptions([[0, 1], [1, 2], [0, 3], [2, 4]], [1] * 4, [0, 0, 0.5, 2]) | {
+    return parts, topology(5) | _exceptions([[0, 1], [1, 2], [0, 3], [2, 4]], [1] * 4, [0, 0, 0.5, 2]) | {
         "tables/vdw/values": reals([[0.15, 0.4577], [0.12, 0.0656], [0.1, 0]]),
         "terms/vdw/indices": ints([[0], [1], [2], [3], [4]]),
         "terms/vdw/mapping/index": ints([0, 1, 0, 2, 1]),
@@ -105,7 +121,7 @@ def coulomb():
         tables={"electrostatics": CHARGE},
         terms={"electrostatics": term("coulomb", "electrostatics", "linear", NO_CUTOFF_CHARGE)},
     )
-    return parts, _topology(5) | _exceptions([[0, 1], [0, 4], [1, 2]], [0, 0.8333333333, 0], [1] * 3) | {
+    return parts, topology(5) | _exceptions([[0, 1], [0, 4], [1, 2]], [0, 0.8333333333, 0], [1] * 3) | {
         "tables/electrostatics/values": reals([[-0.3], [0.25], [0.11]]),
         "terms/electrostatics/indices": ints([[4], [0], [1], [3]]),
         "terms/electrostatics/mapping/offsets": ints([0, 1, 3, 3, 5]),
@@ -128,7 +144,7 @@ def batch():
     )
     exceptions = [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3], [4, 5], [7, 8], [8, 9]]
     kept = [0, 0, 0.8333333333, 0, 0, 0, 0, 0, 0], [0, 0, 0.5, 0, 0, 0, 0, 0, 0]
-    return parts, _topology(4, 3, 3) | _exceptions(exceptions, *kept) | {
+    return parts, topology(4, 3, 3) | _exceptions(exceptions, *kept) | {
         "tables/bonds/values": reals([[250000, 0.14], [310000.5, 0.109]]),
         "terms/bonds/indices": ints([[0, 1], [1, 2], [2, 3], [4, 5], [7, 8], [8, 9]]),
         "terms/bonds/mapping/index": ints([1, 0, 1, 1, 0, 0]),
@@ -144,6 +160,80 @@ def batch():
     }, _positions(6, 2, 10, spread=0.01)  # fmt: skip
 
 
+def urey_bradley():
+    """The outer atoms of two angles, which share their parameters, and of a third."""
+    parts = document(
+        tables={"urey_bradleys": BOND}, terms={"urey_bradleys": term("urey_bradley", "urey_bradleys", "select")}
+    )
+    return parts, topology(5) | {
+        "tables/urey_bradleys/values": reals([[9338.7, 0.2561], [18853, 0.2179]]),
+        "terms/urey_bradleys/indices": ints([[0, 2], [3, 1], [2, 4]]),
+        "terms/urey_bradleys/mapping/index": ints([1, 1, 0]),
+    }, _positions(7, 2, 5)  # fmt: skip
+
+
+def morse():
+    """Bonds that are stretched and compressed, one of a linear combination of two rows."""
+    parts = document(tables={"bonds": MORSE}, terms={"bonds": term("morse", "bonds", "linear")})
+    return parts, topology(4) | {
+        "tables/bonds/values": reals([[410, 20.5, 0.153], [436, 18, 0.109]]),
+        "terms/bonds/indices": ints([[0, 1], [2, 1], [2, 3]]),
+        "terms/bonds/mapping/offsets": ints([0, 1, 2, 4]),
+        "terms/bonds/mapping/columns": ints([0, 1, 0, 1]),
+        "terms/bonds/mapping/weights": reals([1, 1, 0.25, 0.75]),
+    }, _positions(8, 2, 4)  # fmt: skip
+
+
+def ryckaert_bellemans():
+    """Coefficients of odd and even powers, which tell trans from cis, and a row in the other direction."""
+    parts = document(
+        tables={"proper_torsions": RYCKAERT_BELLEMANS},
+        terms={"proper_torsions": term("ryckaert_bellemans", "proper_torsions", "select")},
+    )
+    rows = [[9.28, 12.16, -13.12, -3.06, 26.24, -31.5], [2.5, -1.25, 0.75, 3.5, 0, 0], [0, 0, 0, 0, -1.5, 0.7]]
+    return parts, topology(6) | {
+        "tables/proper_torsions/values": reals(rows),
+        "terms/proper_torsions/indices": ints([[0, 1, 2, 3], [4, 3, 2, 1], [2, 3, 4, 5], [1, 2, 3, 4]]),
+        "terms/proper_torsions/mapping/index": ints([0, 1, 0, 2]),
+    }, _positions(9, 3, 6)  # fmt: skip
+
+
+def _pairs(form, columns, values, settings, seed):
+    """Six atoms that share three rows of parameters, and exceptions left out, halved and doubled."""
+    parts = document(tables={"vdw": columns}, terms={"vdw": term(form, "vdw", "select", settings)})
+    exceptions = _exceptions([[0, 1], [1, 2], [0, 3], [2, 4]], [1] * 4, [0, 0, 0.5, 2])
+    return parts, topology(6) | exceptions | {
+        "tables/vdw/values": reals(values),
+        "terms/vdw/indices": ints([[0], [1], [2], [3], [4], [5]]),
+        "terms/vdw/mapping/index": ints([0, 1, 0, 2, 1, 2]),
+    }, _positions(seed, 2, 6, spread=0.01)  # fmt: skip
+
+
+def geometric():
+    """Lennard-Jones with geometric mixing, two atoms without attraction (epsilon 0), scaled exceptions."""
+    settings = {"method": "no_cutoff", "mixing_rule": "geometric"}
+    return _pairs("lennard_jones", VDW, [[0.15, 0.4577], [0.12, 0.0656], [0.1, 0]], settings, 10)
+
+
+def buckingham():
+    """Buckingham pairs, on both sides of their maximum, two atoms that do not interact, scaled exceptions."""
+    values = [[350000, 36, 0.0025], [11000, 37.4, 0.00011], [0, 0, 0]]
+    return _pairs("buckingham", BUCKINGHAM, values, NO_CUTOFF_BUCKINGHAM, 11)
+
+
+def double_exponential():
+    """Double-exponential pairs, two atoms that do not interact, scaled exceptions."""
+    values = [[0.21, 0.4577], [0.15, 0.0656], [0.1, 0]]
+    return _pairs("double_exponential", DOUBLE_EXPONENTIAL, values, {**NO_CUTOFF_VDW, **EXPONENTS}, 12)
+
+
+def double_exponential_geometric():
+    """Double-exponential pairs with geometric mixing."""
+    values = [[0.21, 0.4577], [0.15, 0.0656], [0.3, 0.2]]
+    settings = {**NO_CUTOFF_VDW, **EXPONENTS, "mixing_rule": "geometric"}
+    return _pairs("double_exponential", DOUBLE_EXPONENTIAL, values, settings, 13)
+
+
 _BY_OPENMM = {
     "bonds": (bonds, ["E-6"]),
     "angles": (angles, ["E-7"]),
@@ -152,115 +242,31 @@ _BY_OPENMM = {
     "coulomb": (coulomb, ["E-10"]),
     "batch": (batch, ["E-1", "E-6", "E-7", "E-8", "E-9", "E-10"]),
 }
-
-
-def undirected():
-    """A straight angle, a folded one, one with an arm of no length, a dihedral of atoms in a line, coincident atoms."""
-    parts = document(
-        tables={"bonds": BOND, "angles": ANGLE, "proper_torsions": TORSION},
-        terms={
-            "bonds": term("harmonic_bond", "bonds", "identity"),
-            "angles": term("harmonic_angle", "angles", "identity"),
-            "proper_torsions": term("periodic_torsion", "proper_torsions", "identity"),
-        },
-    )
-    arrays = _topology(5) | {
-        "tables/bonds/values": reals([[1000, 0.25]]),
-        "terms/bonds/indices": ints([[3, 4]]),
-        "tables/angles/values": reals([[400, 1.75], [300, 0.5], [200, 0.5]]),
-        "terms/angles/indices": ints([[0, 1, 2], [0, 2, 1], [0, 3, 4]]),
-        "tables/proper_torsions/values": reals([[2, 0.5, 3]]),
-        "terms/proper_torsions/indices": ints([[0, 1, 2, 3]]),
-    }
-    positions = np.asarray([[[0, 0, 0], [0.125, 0, 0], [0.25, 0, 0], [0.5, 0, 0], [0.5, 0, 0]]])
-    by_angle = [200 * (pi - 1.75) ** 2, 150 * 0.5**2, 100 * 0.5**2]
-    return _vector(
-        undirected.__doc__,
-        ["E-3"],
-        HAND,
-        (parts, arrays, positions),
-        energies={
-            "bonds": [[500 * 0.25**2]],
-            "angles": [[sum(by_angle)]],
-            "proper_torsions": [[2 * (1 + np.cos(0.5))]],
-        },
-        forces=np.zeros((1, 5, 3)),
-        tables={
-            "bonds": [[0.5 * 0.25**2, 1000 * 0.25]],
-            "angles": [[0.5 * (pi - 1.75) ** 2, -400 * (pi - 1.75)], [0.5 * 0.5**2, 150], [0.5 * 0.5**2, 100]],
-            "proper_torsions": [[1 + np.cos(0.5), -2 * np.sin(0.5), 0]],
-        },
-    )
-
-
-def coincident():
-    """Two atoms at one place in the first system: its energies are infinite, those of the second are not affected."""
-    parts = document(
-        tables={"vdw": VDW, "electrostatics": CHARGE},
-        terms={
-            "vdw": term("lennard_jones", "vdw", "identity", NO_CUTOFF_VDW),
-            "electrostatics": term("coulomb", "electrostatics", "identity", NO_CUTOFF_CHARGE),
-        },
-    )
-    atoms = ints([[0], [1], [2], [3]])
-    arrays = _topology(2, 2) | {
-        "tables/vdw/values": reals([[0.25, 0.5]] * 4),
-        "terms/vdw/indices": atoms,
-        "tables/electrostatics/values": reals([[1], [-1], [0.5], [0.25]]),
-        "terms/electrostatics/indices": atoms,
-    }
-    positions = np.asarray([[[0, 0, 0], [0, 0, 0], [1, 0, 0], [1.5, 0, 0]]])
-    strength = NO_CUTOFF_CHARGE["coulomb_constant"] * 0.125
-    attraction, repulsion = 4 * 0.5 * 0.5**6, 4 * 0.5 * 0.5**12
-    push = (12 * repulsion - 6 * attraction) / 0.5 + strength / 0.5**2
-    # Mixing halves the derivatives to sigma and, as the epsilons are equal, to epsilon.
-    by_sigma, by_epsilon = 0.5 * (12 * repulsion - 6 * attraction) / 0.25, 0.5 * (repulsion - attraction) / 0.5
-    return _vector(
-        coincident.__doc__,
-        ["E-4"],
-        HAND,
-        (parts, arrays, positions),
-        energies={
-            "vdw": [[np.inf, repulsion - attraction]],
-            "electrostatics": [[np.inf, strength / 0.5]],
-        },
-        forces=[[[0, 0, 0], [0, 0, 0], [-push, 0, 0], [push, 0, 0]]],
-        tables={
-            "vdw": [[0, 0], [0, 0], [by_sigma, by_epsilon], [by_sigma, by_epsilon]],
-            "electrostatics": [[0], [0], [strength / 0.5 / 0.5], [strength / 0.25 / 0.5]],
-        },
-    )
+_BY_CUSTOM_FORCES = {
+    "urey_bradley": (urey_bradley, ["E-11"]),
+    "morse": (morse, ["E-12"]),
+    "ryckaert_bellemans": (ryckaert_bellemans, ["E-13"]),
+    "geometric": (geometric, ["E-2", "E-9"]),
+    "buckingham": (buckingham, ["E-2", "E-14"]),
+    "double_exponential": (double_exponential, ["E-2", "E-15"]),
+    "double_exponential_geometric": (double_exponential_geometric, ["E-15"]),
+}
 
 
 def vectors():
-    made = {name: _by_openmm(make, rules) for name, (make, rules) in _BY_OPENMM.items()}
-    made |= {"undirected": undirected(), "coincident": coincident()}
+    made = {name: _by_openmm(make, rules, OPENMM) for name, (make, rules) in _BY_OPENMM.items()}
+    made |= {name: _by_openmm(make, rules, CUSTOM) for name, (make, rules) in _BY_CUSTOM_FORCES.items()}
+    made |= by_hand.vectors()
     for name in COPIED:
         made[name] = json.loads((folder("energy") / f"{name}.json").read_text(encoding="utf-8"))
     return made
 
 
-def _by_openmm(make, rules):
+def _by_openmm(make, rules, source):
     parts, arrays, positions = make()
     energies, forces, tables = by_openmm.figures(
         parts, {path: to_numpy(stored) for path, stored in arrays.items()}, positions
     )
-    return _vector(
-        make.__doc__, rules, OPENMM, (parts, arrays, positions), energies=energies, forces=forces, tables=tables
+    return energy_vector(
+        make.__doc__, rules, source, (parts, arrays, positions), energies=energies, forces=forces, tables=tables
     )
-
-
-def _vector(title, rules, source, content, *, energies, forces, tables, tolerance=1e-12):
-    parts, arrays, positions = content
-    return {
-        "title": title,
-        "rules": rules,
-        "source": source,
-        "tolerance": tolerance,
-        "document": parts,
-        "arrays": arrays,
-        "positions": reals(positions),
-        "energies": {name: reals(values) for name, values in energies.items()},
-        "forces": reals(forces),
-        "tables": {name: reals(values) for name, values in tables.items()},
-    }

@@ -50,7 +50,7 @@ NEW_TABLE = {"tables": {"spare": valid.BOND}}
 OFFSETS, COLUMNS, WEIGHTS = (f"terms/improper_torsions/mapping/{part}" for part in ("offsets", "columns", "weights"))
 MOVED = "virtual_sites/"
 
-# name: rule, path of the fault, title, document patch, changed arrays
+# name: rule, path of the fault, title, document patch, changed arrays, of the valid vector `full`
 CHANGES = {
     "unknown_member": ("D-1", "document", "a member that the standard does not have", {"charge_model": "am1bcc"}, {}),
     "missing_terms": ("D-1", "document", "no terms", {"terms": None}, {}),
@@ -99,6 +99,7 @@ CHANGES = {
     "no_coulomb_constant": ("S-4", "terms/electrostatics/settings", "no Coulomb constant", settings("electrostatics", coulomb_constant=None), {}),
     "setting_of_another_method": ("S-4", "terms/electrostatics/settings", "a dielectric constant for PME", settings("electrostatics", dielectric=80), {}),
     "unknown_mixing_rule": ("S-5", "terms/vdw/settings/mixing_rule", "a mixing rule that the standard does not have", settings("vdw", mixing_rule="waldman_hagler"), {}),
+    "mixing_rule_of_another_form": ("S-5", "terms/vdw/settings/mixing_rule", "Lennard-Jones by the mixing rule of Buckingham", settings("vdw", mixing_rule="buckingham"), {}),
     "switch_beyond_cutoff": ("S-6", "terms/vdw/settings/switch_distance", "switching that begins at the cutoff", settings("vdw", switch_distance=0.9), {}),
     "periodic_without_box": ("S-7", "terms/vdw/settings", "periodic, and no box", {}, {"box": None}),
     "box_too_small": ("S-8", "box[0]", "a box less than twice the cutoff wide", settings("vdw", cutoff=1.26), {}),
@@ -138,12 +139,24 @@ CHANGES = {
 }  # fmt: skip
 
 
+# Likewise, of the valid vector `other_forms`.
+CHANGES_OF_OTHER_FORMS = {
+    "equal_exponents": ("S-9", "terms/vdw/settings/repulsion_exponent", "repulsion and attraction of the same exponent", settings("vdw", attraction_exponent=valid.EXPONENTS["repulsion_exponent"]), {}),
+    "exponents_exchanged": ("S-9", "terms/vdw/settings/repulsion_exponent", "an attraction steeper than the repulsion", settings("vdw", repulsion_exponent=4, attraction_exponent=16), {}),
+    "exponent_zero": ("S-1", "terms/vdw/settings/attraction_exponent", "an exponent of 0", settings("vdw", attraction_exponent=0), {}),
+    "no_exponent": ("S-4", "terms/vdw/settings", "a double exponential of one exponent", settings("vdw", attraction_exponent=None), {}),
+    "exponent_for_another_form": ("S-4", "terms/buckingham/settings", "an exponent for Buckingham", settings("buckingham", repulsion_exponent=12), {}),
+    "negative_coefficient": ("T-7", "tables/buckingham/values[1]", "a negative repulsion", {}, {"tables/buckingham/values": reals([[350000, 36, 0.0025], [-1, 0, 0]])}),
+}  # fmt: skip
+
+
 def vectors():
     made = {
-        name: {"title": title, "rule": rule, "path": path, "base": "full"}
+        name: {"title": title, "rule": rule, "path": path, "base": base}
         | ({"document": document} if document else {})
         | ({"arrays": arrays} if arrays else {})
-        for name, (rule, path, title, document, arrays) in CHANGES.items()
+        for base, changes in (("full", CHANGES), ("other_forms", CHANGES_OF_OTHER_FORMS))
+        for name, (rule, path, title, document, arrays) in changes.items()
     }
     made["increments_below_minimum"] = {
         "title": "increments that add up to a negative epsilon",

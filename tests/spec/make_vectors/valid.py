@@ -17,7 +17,13 @@ ANGLE = {"columns": ["k", "angle"], "units": ["kJ/mol/rad^2", "rad"]}
 TORSION = {"columns": ["k", "phase", "periodicity"], "units": ["kJ/mol", "rad", "1"]}
 VDW = {"columns": ["sigma", "epsilon"], "units": ["nm", "kJ/mol"]}
 CHARGE = {"columns": ["charge"], "units": ["e"]}
+MORSE = {"columns": ["depth", "steepness", "length"], "units": ["kJ/mol", "1/nm", "nm"]}
+RYCKAERT_BELLEMANS = {"columns": ["c0", "c1", "c2", "c3", "c4", "c5"], "units": ["kJ/mol"] * 6}
+BUCKINGHAM = {"columns": ["a", "b", "c"], "units": ["kJ/mol", "1/nm", "kJ*nm^6/mol"]}
+DOUBLE_EXPONENTIAL = {"columns": ["r_min", "epsilon"], "units": ["nm", "kJ/mol"]}
+EXPONENTS = {"repulsion_exponent": 16.766, "attraction_exponent": 4.427}
 NO_CUTOFF_VDW = {"method": "no_cutoff", "mixing_rule": "lorentz_berthelot"}
+NO_CUTOFF_BUCKINGHAM = {"method": "no_cutoff", "mixing_rule": "buckingham"}
 NO_CUTOFF_CHARGE = {"method": "no_cutoff", "coulomb_constant": COULOMB}
 
 WEIGHTS = {
@@ -213,6 +219,48 @@ def reaction_field():
     }
 
 
+def other_forms():
+    """A chain of four atoms with the forms that `full` has not, and their mixing rules and settings."""
+    switched = {"method": "cutoff", "cutoff": 0.9, "switch_distance": 0.8, "periodic": False}
+    parts = document(
+        tables={
+            "bonds": MORSE,
+            "urey_bradleys": BOND,
+            "proper_torsions": RYCKAERT_BELLEMANS,
+            "buckingham": BUCKINGHAM,
+            "vdw": DOUBLE_EXPONENTIAL,
+        },
+        terms={
+            "bonds": term("morse", "bonds", "select"),
+            "urey_bradleys": term("urey_bradley", "urey_bradleys", "identity"),
+            "proper_torsions": term("ryckaert_bellemans", "proper_torsions", "linear"),
+            "buckingham": term("buckingham", "buckingham", "select", NO_CUTOFF_BUCKINGHAM),
+            "vdw": term("double_exponential", "vdw", "select", {"mixing_rule": "geometric", **EXPONENTS, **switched}),
+        },
+    )
+    atoms = ints([[0], [1], [2], [3]])
+    return parts, {
+        "system_offsets": ints([0, 4]),
+        "atomic_numbers": ints([6, 6, 6, 1]),
+        "tables/bonds/values": reals([[410, 20.5, 0.153], [436, 18, 0.109]]),
+        "terms/bonds/indices": ints([[0, 1], [1, 2], [2, 3]]),
+        "terms/bonds/mapping/index": ints([0, 0, 1]),
+        "tables/urey_bradleys/values": reals([[9338.7, 0.2561], [18853, 0.2179]]),
+        "terms/urey_bradleys/indices": ints([[0, 2], [3, 1]]),
+        "tables/proper_torsions/values": reals([[9.28, 12.16, -13.12, -3.06, 26.24, -31.5]]),
+        "terms/proper_torsions/indices": ints([[0, 1, 2, 3]]),
+        "terms/proper_torsions/mapping/offsets": ints([0, 1]),
+        "terms/proper_torsions/mapping/columns": ints([0]),
+        "terms/proper_torsions/mapping/weights": reals([0.5]),
+        "tables/buckingham/values": reals([[350000, 36, 0.0025], [0, 0, 0]]),
+        "terms/buckingham/indices": atoms,
+        "terms/buckingham/mapping/index": ints([0, 0, 0, 1]),
+        "tables/vdw/values": reals([[0.382, 0.4577], [0.29, 0.0656]]),
+        "terms/vdw/indices": atoms,
+        "terms/vdw/mapping/index": ints([0, 0, 0, 1]),
+    }
+
+
 _ALL = (
     *(f"D-{n}" for n in range(1, 7)),
     *(f"T-{n}" for n in range(1, 8)),
@@ -231,6 +279,7 @@ _MADE = {
     "increments": (increments, ("T-7", "M-4", "M-5", "A-2", "S-4")),
     "later_minor": (later_minor, ("D-3",)),
     "reaction_field": (reaction_field, ("S-1", "S-3", "S-4", "S-5", "S-7")),
+    "other_forms": (other_forms, ("I-1", "T-1", "T-2", "T-7", "S-1", "S-2", "S-4", "S-5", "S-6", "S-9")),
 }
 _WITH_FILE = ("full", "minimal")
 

@@ -30,3 +30,23 @@ def as_text(vector) -> str:
 
 def _on_one_line(found: re.Match[str]) -> str:
     return "[" + re.sub(r",\n\s+", ", ", found[1]) + "]"
+
+
+def topology(*sizes):
+    return {"system_offsets": ints(np.cumsum([0, *sizes])), "atomic_numbers": ints([6] * sum(sizes))}
+
+
+def energy_vector(title, rules, source, content, *, energies, forces, tables, tolerance=1e-12):
+    parts, arrays, positions = content
+    return {
+        "title": title,
+        "rules": rules,
+        "source": source,
+        "tolerance": tolerance,
+        "document": parts,
+        "arrays": arrays,
+        "positions": reals(positions),
+        "energies": {name: reals(values) for name, values in energies.items()},
+        "forces": reals(forces),
+        "tables": {name: reals(values) for name, values in tables.items()},
+    }
