@@ -83,21 +83,24 @@ def configure(force: Any, *, lennard_jones: Settings | None, coulomb: Settings |
 
 
 def _configure_lattice_sums(force: Any, lennard_jones: Settings | None, coulomb: Settings | None, box: Floats) -> None:
-    for settings, set_numbers in ((coulomb, force.setPMEParameters), (lennard_jones, force.setLJPMEParameters)):
+    # Points of a mesh per width of the splitting function, which OpenMM halves for Lennard-Jones.
+    sums = ((coulomb, 2.0, force.setPMEParameters), (lennard_jones, 1.0, force.setLJPMEParameters))
+    for settings, density, set_numbers in sums:
         if settings is not None and "tolerance" in settings:
             force.setEwaldErrorTolerance(settings["tolerance"])
             if "beta" in settings or "grid" in settings:
-                set_numbers(*_splitting(settings, box))
+                set_numbers(*_splitting(settings, density, box))
 
 
-def _splitting(settings: Settings, box: Floats) -> tuple[float, int, int, int]:
+def _splitting(settings: Settings, density: float, box: Floats) -> tuple[float, int, int, int]:
     """Return the splitting parameter and the mesh; what the settings leave open is chosen as OpenMM does.
 
-    OpenMM User Guide, "Coulomb Interaction With Particle Mesh Ewald": β = √(-ln 2δ)/rc, and along a box vector of
-    length d, 2βd/(3 δ^(1/5)) mesh points, δ being the tolerance.
+    OpenMM User Guide, "Coulomb Interaction With Particle Mesh Ewald" and "Lennard-Jones Interaction With Particle Mesh
+    Ewald": β = √(-ln 2δ)/rc, and along a box vector of length d, density · βd/(3 δ^(1/5)) mesh points, δ being the
+    tolerance.
     """
     tolerance = settings["tolerance"]
     beta = settings.get("beta", sqrt(-log(2 * tolerance)) / settings["cutoff"])
-    grid = settings.get("grid") or [ceil(2 * beta * box[axis, axis] / (3 * tolerance**0.2)) for axis in range(3)]
+    grid = settings.get("grid") or [ceil(density * beta * box[axis, axis] / (3 * tolerance**0.2)) for axis in range(3)]
     nx, ny, nz = grid
     return beta, nx, ny, nz

@@ -35,7 +35,8 @@ class NonbondedForce:
         forces: the ``openmm.Force``, in a tuple.
 
     Raises:
-        UnsupportedError: a dispersion correction is over some of the atoms only.
+        UnsupportedError: a dispersion correction is over some of the atoms only, or Ewald sums are in a box that is not
+            rectangular.
     """
 
     def __init__(
@@ -53,8 +54,8 @@ class NonbondedForce:
         self._exceptions, self._n_atoms = bundle.exceptions, bundle.n_atoms
         self._pairs = pairs_of(bundle.exceptions)
         settings = {term.form: term.settings for term in self._terms.values()}
-        if lennard_jones is not None:
-            _refuse_partial_correction(lennard_jones, self._terms[lennard_jones], bundle.n_atoms)
+        for name, term in self._terms.items():
+            _refuse(name, term, bundle)
         self._force = openmm.NonbondedForce()
         self.forces = (self._force,)
         configure(
@@ -118,10 +119,16 @@ def _scale(term: Term) -> float:
     return 1.0 if same else sqrt(constant / OPENMM_COULOMB_CONSTANT)
 
 
-def _refuse_partial_correction(name: str, term: Term, n_atoms: int) -> None:
-    if term.settings.get("dispersion_correction") and term.settings["periodic"] and len(term) != n_atoms:
+def _refuse(name: str, term: Term, bundle: Bundle) -> None:
+    settings = term.settings
+    if settings.get("dispersion_correction") and settings["periodic"] and len(term) != bundle.n_atoms:
         raise UnsupportedError(
-            f"terms/{name}/settings/dispersion_correction: the term has {len(term)} of {n_atoms} atoms, and OpenMM's "
-            "NonbondedForce averages over all atoms. Give the others epsilon 0, or set dispersion_correction to false, "
-            "if that is meant: both change the energy"
+            f"terms/{name}/settings/dispersion_correction: the term has {len(term)} of {bundle.n_atoms} atoms, and "
+            "OpenMM's NonbondedForce averages over all atoms. Give the others epsilon 0, or set dispersion_correction "
+            "to false, if that is meant: both change the energy"
+        )
+    if settings["method"] == "ewald" and bundle.box is not None and np.tril(bundle.box[0], -1).any():
+        raise UnsupportedError(
+            f"terms/{name}/settings/method: OpenMM has Ewald sums for rectangular boxes only. Set the method to 'pme', "
+            "which is the same sum"
         )
