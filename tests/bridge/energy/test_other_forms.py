@@ -1,0 +1,126 @@
+"""The forms beside those of `random_bundle`, together in one batch: engines agree, to second order, and with OpenMM."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+import torch
+
+import ffbridge as fb
+from tests.bridge.bundles import random_bundle, table, term, zigzag
+
+ENGINES = ("numpy", "torch", "jax")
+EXPONENTS = {"repulsion_exponent": 16.766, "attraction_exponent": 4.427}
+SWITCHED = {"method": "cutoff", "cutoff": 0.9, "switch_distance": 0.6, "periodic": False}
+PAIR_FORMS = {
+    "lennard_jones": {"mixing_rule": "geometric"},
+    "buckingham": {"mixing_rule": "buckingham"},
+    "double_exponential": {"mixing_rule": "lorentz_berthelot", **EXPONENTS},
+    "geometric": {"mixing_rule": "geometric", **EXPONENTS},
+}
+SIZES = {
+    "lennard_jones": ((0.1, 0.1), (0.2, 0.9)),
+    "buckingham": ((5e4, 25, 1e-3), (3e5, 36, 3e-3)),
+    "double_exponential": ((0.15, 0.1), (0.3, 0.9)),
+}
+CLOSE = {"rtol": 0, "atol": 1e-12}
+
+
+def other_forms(rng, **method):
+    """Two systems of six and five atoms with exceptions that are left out and scaled, as in `random_bundle`."""
+    base = random_bundle(rng)
+    indices = {name: base.terms[name].indices for name in ("bonds", "angles", "torsions", "vdw")}
+    outer = indices["angles"][:, [0, 2]]
+    coefficients = rng.normal(scale=4, size=(2, 6))
+    tables = {
+        "morse": table("morse", rng.uniform((300, 15, 0.1), (500, 25, 0.2), size=(9, 3))),
+        "urey_bradley": table("urey_bradley", rng.uniform((5e3, 0.2), (2e4, 0.3), size=(5, 2))),
+        "ryckaert_bellemans": table("ryckaert_bellemans", coefficients),
+    }
+    shared = fb.Select(np.array([0, 1, 0, 1], dtype=np.int32))
+    terms = {
+        "bonds": term("morse", indices["bonds"]),
+        "urey_bradleys": term("urey_bradley", outer),
+        "torsions": term("ryckaert_bellemans", indices["torsions"], mapping=shared),
+    }
+    for name, settings in PAIR_FORMS.items():
+        form = "double_exponential" if name == "geometric" else name
+        tables[name] = table(form, rng.uniform(*SIZES[form], size=(4, len(SIZES[form][0]))))
+        select = fb.Select(rng.integers(0, 4, size=11).astype(np.int32))
+        terms[name] = term(form, indices["vdw"], mapping=select, table_name=name, **settings, **method)
+    return replace(base, tables=tables, terms=terms)
+
+
+@pytest.fixture(params=[{"method": "no_cutoff"}, SWITCHED], ids=["no_cutoff", "cutoff"])
+def batch(request):
+    rng = np.random.default_rng(11)
+    return other_forms(rng, **request.param), zigzag(rng, 3)
+
+
+def scaled(array):
+    return max(float(np.abs(array).max()), 1.0)
+
+
+def test_engines_agree(batch):
+    bundle, x = batch
+    by_engine = {engine: fb.potential(bundle, engine=engine, host="numpy") for engine in ENGINES}
+    terms = {engine: U.by_term(x) for engine, U in by_engine.items()}
+    found = {engine: U.value_and_grad(x) for engine, U in by_engine.items()}
+    for engine in ENGINES[1:]:
+        for name, expected in terms["numpy"].items():
+            np.testing.assert_allclose(terms[engine][name] / scaled(expected), expected / scaled(expected), **CLOSE)
+        for one, expected in (
+            (found[engine].forces, found["numpy"].forces),
+            *((found[engine].tables[name], gradient) for name, gradient in found["numpy"].tables.items()),
+        ):
+            np.testing.assert_allclose(one / scaled(expected), expected / scaled(expected), **CLOSE)
+
+
+def test_derivatives_equal_central_differences(batch):
+    bundle, x = batch
+    U, rng = fb.potential(bundle, engine="numpy"), np.random.default_rng(5)
+    found = U.value_and_grad(x)
+    direction = rng.normal(size=x.shape)
+    slope = np.sum(U(x + 1e-6 * direction) - U(x - 1e-6 * direction)) / 2e-6
+    assert -np.sum(found.forces * direction) == pytest.approx(slope, rel=1e-7)
+    for name, gradient in found.tables.items():
+        values = bundle.tables[name].values
+        direction = values * rng.normal(size=values.shape)
+        up, down = (np.sum(U(x, {name: values + sign * 1e-6 * direction})) for sign in (1, -1))
+        assert np.sum(gradient * direction) == pytest.approx((up - down) / 2e-6, rel=1e-6, abs=1e-5), name
+
+
+def test_second_derivatives_are_those_of_both_frameworks_and_of_differences(batch):
+    """The gradient, with respect to positions and tables, of the forces along a direction."""
+    bundle, x = batch
+    direction = np.random.default_rng(6).normal(size=x.shape)
+    names = list(bundle.tables)
+
+    def by_torch():
+        U = fb.potential(bundle, engine="torch")
+        leaves = [torch.tensor(array, requires_grad=True) for array in (x, *(t.values for t in bundle.tables.values()))]
+        energy = U(leaves[0], dict(zip(names, leaves[1:], strict=True))).sum()
+        (gradient,) = torch.autograd.grad(energy, leaves[0], create_graph=True)
+        return [found.numpy() for found in torch.autograd.grad((gradient * torch.tensor(direction)).sum(), leaves)]
+
+    def by_jax():
+        with jax.enable_x64(True):
+            U = fb.potential(bundle, engine="jax")
+
+            def along(x, tables):
+                return (jax.grad(lambda x: U(x, tables).sum())(x) * direction).sum()
+
+            tables = {name: jax.numpy.asarray(bundle.tables[name].values) for name in names}
+            to_x, to_tables = jax.grad(along, argnums=(0, 1))(jax.numpy.asarray(x), tables)
+            return [np.asarray(to_x), *(np.asarray(to_tables[name]) for name in names)]
+
+    U, step = fb.potential(bundle, engine="numpy"), 1e-6
+    up, down = (U.value_and_grad(x + sign * step * direction) for sign in (1, -1))
+    differences = [-(up.forces - down.forces), *(up.tables[name] - down.tables[name] for name in names)]
+    for torch_found, jax_found, difference in zip(by_torch(), by_jax(), differences, strict=True):
+        np.testing.assert_allclose(torch_found / scaled(jax_found), jax_found / scaled(jax_found), **CLOSE)
+        size = scaled(jax_found)
+        np.testing.assert_allclose(jax_found / size, difference / (2 * step) / size, rtol=0, atol=1e-6)
