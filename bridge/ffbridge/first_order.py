@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn
 
 from ffbridge.backend import Array, Backend
 from ffbridge.errors import UnsupportedError
@@ -41,15 +40,24 @@ class FirstOrderSource(FunctionSource):
         """Return the energies or their pullback, over any leading axes; errors as `FunctionSource.run`."""
         if path and isinstance(path[-1], Vmap):
             return self._over_axis(path[:-1], path[-1], signature, inputs)
+        self.require(path)
         taken = [share(array, self.backend).array for array in inputs]
-        if path == ():
-            return (self.energies(*taken),)
         if path == ("vjp",):
             return (self.pullback(*taken),)
+        energies = self.energies(taken[0])
         if path == ("slope",):
-            energies = self.energies(taken[0])
             return energies, self.pullback(taken[0], self.backend.namespace.ones_like(energies))
-        self._refuse(path)
+        return (energies,)
+
+    def require(self, path: tuple[Transformation, ...]) -> None:
+        """Raise UnsupportedError for all but energies and their first derivatives by reverse mode."""
+        orders = tuple(by for by in path if not isinstance(by, Vmap))
+        if orders not in ((), ("vjp",), ("slope",)):
+            wanted = "derivatives by forward mode (jvp, hessian)" if len(orders) == 1 else "second derivatives"
+            raise UnsupportedError(
+                f"the engine {self.engine!r} has first derivatives by reverse mode only, and {wanted} were asked for: "
+                "use engine='jax' or engine='torch'"
+            )
 
     def _over_axis(
         self, path: tuple[Transformation, ...], vmap: Vmap, signature: Signature, inputs: tuple[Array, ...]
@@ -61,11 +69,3 @@ class FirstOrderSource(FunctionSource):
             for i in range(size)
         ]
         return tuple(self.backend.namespace.stack(outputs) for outputs in zip(*each, strict=True))
-
-    def _refuse(self, path: tuple[Transformation, ...]) -> NoReturn:
-        order = sum(not isinstance(by, Vmap) for by in path)
-        wanted = "derivatives by forward mode (jvp, hessian)" if order == 1 else "second derivatives"
-        raise UnsupportedError(
-            f"the engine {self.engine!r} has first derivatives by reverse mode only, and {wanted} were asked for: "
-            "use engine='jax' or engine='torch'"
-        )

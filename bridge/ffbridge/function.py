@@ -88,6 +88,10 @@ class FunctionSource(ABC):
             UnsupportedError: the engine has no such derivative; the message names the engine.
         """
 
+    def require(self, path: tuple[Transformation, ...]) -> None:
+        """Raise UnsupportedError, before anything is run, if the engine has no such derivative; by default it has all."""
+        return
+
 
 @dataclass(frozen=True)
 class EngineFunction:

@@ -220,6 +220,36 @@ class TestSecondDerivativesInJax:
         close(jax.jvp(found, at, at)[1], jax.jvp(expected, at, at)[1])
 
 
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(
+    "transform", [jax.grad, jax.hessian, lambda f: jax.vmap(jax.grad(f)), lambda f: jax.jacrev(jax.grad(f))]
+)
+def test_energies_that_cross_with_their_slope_in_jax(transform):
+    """A single system, positions alone: energy and derivative come from one call, and are differentiable again."""
+    x = jax.numpy.asarray(np.random.default_rng(0).normal(size=(3, 2, 3)))
+    potentials = (fb.potential(spring(), engine=engine, host="jax") for engine in ("torch", "jax"))
+    found, expected = (transform(lambda x, U=U: (U(x) ** 2).sum()) for U in potentials)
+    close(found(x), expected(x))
+    close(jax.jit(found)(x), expected(x))
+
+
+@pytest.mark.parametrize("host", ["torch", "jax"])
+def test_an_energy_with_forces_is_one_call_of_the_engine(host, monkeypatch):
+    from ffbridge.first_order import FirstOrderSource
+
+    paths = []
+    run = FirstOrderSource.run
+    monkeypatch.setattr(FirstOrderSource, "run", lambda self, path, *rest: paths.append(path) or run(self, path, *rest))
+    x = np.random.default_rng(0).normal(size=(3, 2, 3))
+    with jax.enable_x64(True):
+        U = fb.potential(spring(), engine="numpy", host=host)
+        if host == "torch":
+            U(torch.tensor(x, requires_grad=True)).sum().backward()
+        else:
+            jax.block_until_ready(jax.jit(jax.value_and_grad(lambda x: U(x).sum()))(jax.numpy.asarray(x)))
+    assert paths == [("slope",)]
+
+
 class TestRefusals:
     def test_second_derivatives_of_a_first_order_engine_in_torch(self, bundle, x):
         positions = torch.tensor(x, requires_grad=True)

@@ -43,15 +43,38 @@ def _shapes(*inputs: Any, function: EngineFunction) -> list[Any]:
     return [jax.core.ShapedArray(shape, inputs[0].dtype) for shape in shapes]
 
 
-def _callback(*inputs: Array, function: EngineFunction) -> tuple[Array, ...]:
-    # NumPy in and out: JAX's own operations deadlock in a callback.
-    return tuple(share(output, "numpy").array for output in function(*map(np.asarray, inputs)))
-
-
 def _lower(*inputs: Array, function: EngineFunction) -> Sequence[Array]:
+    # Refused here, what the engine lacks is an error of its own kind; inside the callback, it would be one of XLA's.
+    function.source.require(function.path)
+    dtype = np.dtype(inputs[0].dtype)
     shapes = function.shapes(*(each.shape for each in inputs))
-    results = tuple(jax.ShapeDtypeStruct(shape, inputs[0].dtype) for shape in shapes)
-    return jax.pure_callback(partial(_callback, function=function), results, *inputs)
+    results = tuple(_as_bits(jax.ShapeDtypeStruct(shape, dtype)) for shape in shapes)
+    callback = partial(_callback, function=function, dtype=dtype)
+    outputs = jax.pure_callback(callback, results, *map(_to_bits, inputs))
+    return [jax.lax.bitcast_convert_type(output, dtype) for output in outputs]
+
+
+# XLA may run a callback in a thread of its own, which knows nothing of a local scope jax.enable_x64(True): JAX would
+# there cut 64-bit numbers to 32 bits, in both directions. So float64 crosses as pairs of 32-bit words.
+
+
+def _as_bits(struct: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    if struct.dtype.itemsize != 8:
+        return struct
+    return jax.ShapeDtypeStruct((*struct.shape, 2), np.uint32)
+
+
+def _to_bits(array: Array) -> Array:
+    return jax.lax.bitcast_convert_type(array, np.uint32) if array.dtype.itemsize == 8 else array
+
+
+def _callback(*inputs: Array, function: EngineFunction, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+    # NumPy in and out: JAX's own operations deadlock in a callback.
+    wide = dtype.itemsize == 8
+    arrays = [np.asarray(each) for each in inputs]
+    values = [np.ascontiguousarray(each).view(dtype)[..., 0] if wide else each for each in arrays]
+    outputs = [np.ascontiguousarray(share(output, "numpy").array) for output in function(*values)]
+    return tuple(each[..., None].view(np.uint32) if wide else each for each in outputs)
 
 
 mlir.register_lowering(_call, mlir.lower_fun(_lower, multiple_results=True))
@@ -59,6 +82,11 @@ mlir.register_lowering(_call, mlir.lower_fun(_lower, multiple_results=True))
 
 def _jvp(primals: Sequence[Array], tangents: Sequence[Any], *, function: EngineFunction) -> tuple[Any, Any]:
     filled = map(ad.instantiate_zeros, tangents)
+    if function.has_slope:
+        # One call of the engine; the slope is an output like any other, and has derivatives of its own.
+        energies, slope = _call.bind(*primals, function=function.slope())
+        (tangent,) = filled
+        return [energies], [(slope * tangent).reshape(len(energies), -1).sum(axis=1, keepdims=True)]
     return _call.bind(*primals, function=function), _call.bind(*primals, *filled, function=function.jvp())
 
 
