@@ -89,7 +89,7 @@ class FunctionSource(ABC):
         """
 
     def require(self, path: tuple[Transformation, ...]) -> None:
-        """Raise UnsupportedError, before anything is run, if the engine has no such derivative; by default it has all."""
+        """Raise UnsupportedError, before anything is run, if the engine lacks the derivative; by default it has all."""
         return
 
 
