@@ -11,6 +11,7 @@ import torch
 
 import ffbridge as fb
 from tests.bridge.bundles import random_bundle, table, term, zigzag
+from tests.spec.load import arrays_of, load, to_numpy
 
 ENGINES = ("numpy", "torch", "jax")
 EXPONENTS = {"repulsion_exponent": 16.766, "attraction_exponent": 4.427}
@@ -124,3 +125,40 @@ def test_second_derivatives_are_those_of_both_frameworks_and_of_differences(batc
         np.testing.assert_allclose(torch_found / scaled(jax_found), jax_found / scaled(jax_found), **CLOSE)
         size = scaled(jax_found)
         np.testing.assert_allclose(jax_found / size, difference / (2 * step) / size, rtol=0, atol=1e-6)
+
+
+def test_openmm_agrees(batch):
+    """Its own HarmonicBondForce and RBTorsionForce, and its custom forces."""
+    pytest.importorskip("openmm", reason="OpenMM is not installed")
+    bundle, x = batch
+    ours, theirs = (fb.potential(bundle, engine=engine, host="numpy") for engine in ("numpy", "openmm"))
+    expected = theirs.by_term(x)
+    for name, energy in ours.by_term(x).items():
+        np.testing.assert_allclose(energy, expected[name], rtol=1e-11, atol=0, err_msg=name)
+    forces = theirs.value_and_grad(x).forces
+    np.testing.assert_allclose(ours.value_and_grad(x).forces, forces, rtol=0, atol=1e-11 * scaled(forces))
+    changed = {name: values.values * 1.01 for name, values in bundle.tables.items()}
+    np.testing.assert_allclose(ours(x, changed), theirs(x, changed), rtol=1e-11)
+
+
+@pytest.mark.parametrize("name", ["coincident_other_forms", "undirected_other_forms"])
+def test_openmm_has_the_limits_of_the_standard(name):
+    pytest.importorskip("openmm", reason="OpenMM is not installed")
+    document = load("energy")[name]
+    bundle, x = fb.Bundle.from_parts(document["document"], arrays_of(document)), to_numpy(document["positions"])
+    energies = fb.potential(bundle, engine="openmm", host="numpy").by_term(x)
+    for term_name in ("buckingham", "vdw", "urey_bradleys", "bonds"):
+        if term_name in energies:
+            np.testing.assert_allclose(energies[term_name], to_numpy(document["energies"][term_name]), rtol=1e-12)
+
+
+def test_openmm_leaves_out_a_pair_of_coincident_atoms_that_has_nothing_kept():
+    pytest.importorskip("openmm", reason="OpenMM is not installed")
+    bundle, x = other_forms(np.random.default_rng(3), method="no_cutoff"), zigzag(np.random.default_rng(4))
+    names = ("buckingham", "double_exponential")
+    bundle = replace(bundle, terms={n: bundle.terms[n] for n in names}, tables={n: bundle.tables[n] for n in names})
+    x[1] = x[0]  # the first exception, with kept_lj = 0
+    ours, theirs = (fb.potential(bundle, engine=engine, host="numpy").by_term(x) for engine in ("numpy", "openmm"))
+    for name in names:
+        assert np.isfinite(ours[name]).all()
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-11)

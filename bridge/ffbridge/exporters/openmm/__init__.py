@@ -8,7 +8,7 @@ module                 holds
 :mod:`.bonded`         bonded terms
 :mod:`.nonbonded`      terms that ``NonbondedForce`` evaluates
 :mod:`.methods`        nonbonded methods, as ``NonbondedForce`` is told of them
-:mod:`.pairs`          terms of other methods and mixing rules, by ``CustomNonbondedForce``
+:mod:`.pairs`          terms of other forms, methods and mixing rules, by ``CustomNonbondedForce``
 :mod:`.parameters`     parameters of interactions and of pairs, as plain numbers
 =====================  ===============================================================================================
 """

@@ -22,17 +22,35 @@ class _Kind:
         force: name of the force's class.
         interaction: what the force calls an interaction: it has methods ``addBond`` and ``setBondParameters``.
         columns: the columns of the form, in the order in which these methods take them.
+        expression: the energy in OpenMM's syntax, for a custom force.
     """
 
     force: str
     interaction: str
     columns: tuple[str, ...]
+    expression: str = ""
+
+    def make(self) -> Any:
+        """Return the force without interactions."""
+        import openmm
+
+        if not self.expression:
+            return getattr(openmm, self.force)()
+        force = getattr(openmm, self.force)(self.expression)
+        for column in self.columns:
+            getattr(force, f"addPer{self.interaction}Parameter")(column)
+        return force
 
 
 BONDED_FORCES = {
     "harmonic_bond": _Kind("HarmonicBondForce", "Bond", ("length", "k")),
     "harmonic_angle": _Kind("HarmonicAngleForce", "Angle", ("angle", "k")),
     "periodic_torsion": _Kind("PeriodicTorsionForce", "Torsion", ("periodicity", "phase", "k")),
+    "urey_bradley": _Kind("HarmonicBondForce", "Bond", ("length", "k")),
+    "ryckaert_bellemans": _Kind("RBTorsionForce", "Torsion", ("c0", "c1", "c2", "c3", "c4", "c5")),
+    "morse": _Kind(
+        "CustomBondForce", "Bond", ("depth", "steepness", "length"), "depth*(1-exp(-steepness*(r-length)))^2"
+    ),
 }
 """The bonded forms that OpenMM evaluates with the standard's prefactors (OpenMM User Guide, "Standard Forces")."""
 
@@ -45,8 +63,6 @@ class BondedForce:
     """
 
     def __init__(self, name: str, term: Term, parameters: Floats) -> None:
-        import openmm
-
         kind = BONDED_FORCES[term.form]
         declared = form(term.form)
         self._name = name
@@ -54,7 +70,8 @@ class BondedForce:
         self._order = [declared.column_names.index(column) for column in kind.columns]
         self._convert = [int if declared.columns[number].integer else float for number in self._order]
         self._parameters = parameters
-        self._force = getattr(openmm, kind.force)()
+        self._is_custom = bool(kind.expression)
+        self._force = kind.make()
         self._set = getattr(self._force, f"set{kind.interaction}Parameters")
         self.forces = (self._force,)
         add = getattr(self._force, f"add{kind.interaction}")
@@ -71,7 +88,8 @@ class BondedForce:
             self._force.updateParametersInContext(context)
         self._parameters = new
 
-    def _values(self, parameters: Floats) -> list[list[int | float]]:
-        """Return the arguments that OpenMM takes after the atoms."""
+    def _values(self, parameters: Floats) -> list[list[Any]]:
+        """Return the arguments that OpenMM takes after the atoms; a custom force takes one, which is a list."""
         rows = parameters[:, self._order].tolist()
-        return [[convert(value) for convert, value in zip(self._convert, row, strict=True)] for row in rows]
+        values = [[convert(value) for convert, value in zip(self._convert, row, strict=True)] for row in rows]
+        return [[row] for row in values] if self._is_custom else values

@@ -9,7 +9,7 @@ from ffbridge.errors import UnsupportedError
 from ffbridge.exporters.openmm.bonded import BONDED_FORCES, BondedForce
 from ffbridge.exporters.openmm.methods import can_be_one_force, is_nonbonded_force
 from ffbridge.exporters.openmm.nonbonded import NonbondedForce
-from ffbridge.exporters.openmm.pairs import PairForces
+from ffbridge.exporters.openmm.pairs import PAIR_FORMS, PairForces
 from ffbridge.exporters.openmm.parameters import Floats, of_interactions
 
 __all__ = ["FORCE_GROUPS", "TermForces", "make_forces"]
@@ -61,8 +61,8 @@ def make_forces(bundle: Bundle, *, split_nonbonded: bool) -> dict[tuple[str, ...
                 made[shared] = NonbondedForce(bundle, parameters, lennard_jones=shared[0], coulomb=shared[1])
         elif term.form in BONDED_FORCES:
             made[name,] = BondedForce(name, term, parameters[name])
-        elif term.form not in _PAIRED:
-            known = ", ".join([*BONDED_FORCES, *_PAIRED])
+        elif term.form not in PAIR_FORMS:
+            known = ", ".join([*BONDED_FORCES, *PAIR_FORMS])
             raise UnsupportedError(
                 f"terms/{name}: the form {term.form!r} has no exact OpenMM force here; known: {known}"
             )

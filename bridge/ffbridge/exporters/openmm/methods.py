@@ -34,7 +34,7 @@ def is_nonbonded_force(form: str, settings: Settings) -> bool:
     """Return whether ``NonbondedForce`` evaluates a term: it knows one mixing rule, and always has a reaction field."""
     if form == "lennard_jones":
         return bool(settings["mixing_rule"] == "lorentz_berthelot")
-    return settings["method"] in ("no_cutoff", "reaction_field", "ewald", "pme")
+    return form == "coulomb" and settings["method"] in ("no_cutoff", "reaction_field", "ewald", "pme")
 
 
 def is_periodic(settings: Settings) -> bool:

@@ -102,7 +102,7 @@ class NonbondedForce:
             term = self._terms[self._lennard_jones]
             atoms[:, 1:] = of_atoms(term, parameters[self._lennard_jones], self._n_atoms)
             if self._exceptions is not None:
-                exceptional[:, 1:] = mix(term.settings["mixing_rule"], atoms[:, 1:], self._pairs)
+                exceptional[:, 1:] = mix(term, atoms[:, 1:], self._pairs)
                 exceptional[:, 2] *= self._exceptions.kept_lj
         return atoms, exceptional
 

@@ -6,47 +6,71 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ffbridge.bundle import Bundle
+from ffbridge.energy.mixing import ARITHMETIC, CHARGES, GEOMETRIC, HARMONIC
+from ffbridge.energy.nonbonded import NONBONDED
 from ffbridge.errors import UnsupportedError
 from ffbridge.exporters.openmm.methods import is_periodic
 from ffbridge.exporters.openmm.parameters import Floats, mix, of_atoms, pairs_of
 from ffbridge.forms import form
-from ffbridge.term import Term
+from ffbridge.term import Exceptions, Term
 
-__all__ = ["PairForces"]
-
-_LENNARD_JONES = "4*epsilon*((sigma/r)^12-(sigma/r)^6)"
-_MIXED = {"geometric": "sigma=sqrt(sigma1*sigma2); epsilon=sqrt(epsilon1*epsilon2)"}
+__all__ = ["PAIR_FORMS", "PairForces"]
 
 
 @dataclass(frozen=True)
-class _Expression:
-    """Energies of a term, in OpenMM's syntax.
+class _PairForm:
+    """The energy of a form's pair, in OpenMM's syntax.
 
     Attributes:
-        pair: of two atoms, as a function of their distance ``r`` and the columns of both.
-        exception: of a pair of the exceptions, as a function of ``r`` and `arguments`.
-        arguments: parameters of a pair.
+        parameters: of a pair, in the order of the form's columns.
+        energy: a function of the distance ``r``, these parameters and settings.
+        proportional: those parameters that the energy is proportional to, all together.
     """
 
-    pair: str
-    exception: str
-    arguments: tuple[str, ...]
+    parameters: tuple[str, ...]
+    energy: str
+    proportional: tuple[str, ...]
 
 
-def _expression(term: Term) -> _Expression:
+PAIR_FORMS = {
+    "lennard_jones": _PairForm(("sigma", "epsilon"), "4*epsilon*((sigma/r)^12-(sigma/r)^6)", ("epsilon",)),
+    "coulomb": _PairForm(("strength",), "strength/r", ("strength",)),
+    "buckingham": _PairForm(("a", "b", "c"), "a*exp(-b*r)-c/r^6", ("a", "c")),
+    "double_exponential": _PairForm(
+        ("r_min", "epsilon"),
+        # The formula is finite where atoms coincide, and the energy is not (spec, E-4).
+        "select(r, select(r_min, epsilon*shape, 0), 1/r);"
+        "shape=(beta*exp(alpha*(1-r/r_min))-alpha*exp(beta*(1-r/r_min)))/(alpha-beta);"
+        "alpha={repulsion_exponent!r}; beta={attraction_exponent!r}",
+        ("epsilon",),
+    ),
+}
+"""The nonbonded forms that OpenMM's custom forces evaluate."""
+
+_MEANS = {
+    ARITHMETIC: "0.5*({0}1+{0}2)",
+    GEOMETRIC: "sqrt({0}1*{0}2)",
+    HARMONIC: "select({0}1+{0}2, 2*{0}1*{0}2/({0}1+{0}2), 0)",
+    CHARGES: "{coulomb_constant!r}*charge1*charge2",
+}
+
+
+def _expressions(term: Term) -> tuple[str, str]:
+    """Return the energy of a pair by the columns of both atoms, and that of an exception by parameters of the pair."""
     settings = term.settings
-    if term.form == "lennard_jones":
-        mixed = f"{_LENNARD_JONES}; {_MIXED[settings['mixing_rule']]}"
-        return _Expression(mixed, _LENNARD_JONES, ("sigma", "epsilon"))
-    strength = f"strength={settings['coulomb_constant']!r}*charge1*charge2"
-    energy = exception = "strength/r"
+    pair, means = PAIR_FORMS[term.form], NONBONDED[term.form].mixing_of(settings).means
+    energy = exception = pair.energy.format(**settings)
     if settings["method"] == "timemachine":
         cutoff = repr(settings["cutoff"])
         energy = f"strength*erfc({settings['beta']!r}*r)/r*cos(0.5*{np.pi!r}*(r/{cutoff})^8)^3"
         exception = f"step({cutoff}-r)*{energy}"
-    return _Expression(f"{energy}; {strength}", exception, ("strength",))
+    mixed = [
+        f"{name}={_MEANS[mean].format(name, **settings)}" for name, mean in zip(pair.parameters, means, strict=True)
+    ]
+    return "; ".join([energy, *mixed]), exception
 
 
 class PairForces:
@@ -69,22 +93,24 @@ class PairForces:
 
         term = bundle.terms[name]
         _refuse(name, term)
-        expression = _expression(term)
+        energy, exception = _expressions(term)
         self._name, self._term = name, term
-        self._exceptions, self._pairs, self._n_atoms = bundle.exceptions, pairs_of(bundle.exceptions), bundle.n_atoms
-        self._all = openmm.CustomNonbondedForce(expression.pair)
-        self._some = openmm.CustomBondForce(expression.exception)
+        excluded, kept = pairs_of(bundle.exceptions), _kept(term, bundle.exceptions)
+        self._pairs, self._kept, self._n_atoms = excluded[kept != 0], kept[kept != 0], bundle.n_atoms
+        self._all = openmm.CustomNonbondedForce(energy)
+        self._some = openmm.CustomBondForce(exception)
         self.forces = (self._all, self._some)
         for column in form(term.form).column_names:
             self._all.addPerParticleParameter(column)
-        for argument in expression.arguments:
-            self._some.addPerBondParameter(argument)
+        for parameter in PAIR_FORMS[term.form].parameters:
+            self._some.addPerBondParameter(parameter)
         self._configure()
         self._atoms, self._exceptional = self._values(parameters)
         for values in self._atoms.tolist():
             self._all.addParticle(values)
-        for pair, values in zip(self._pairs.tolist(), self._exceptional.tolist(), strict=True):
+        for pair in excluded.tolist():
             self._all.addExclusion(*pair)
+        for pair, values in zip(self._pairs.tolist(), self._exceptional.tolist(), strict=True):
             self._some.addBond(*pair, values)
 
     def update(self, context: Any, parameters: dict[str, Floats]) -> None:
@@ -118,22 +144,20 @@ class PairForces:
     def _values(self, parameters: Floats) -> tuple[Floats, Floats]:
         """Return the parameters of atoms, and those of exceptions."""
         atoms = of_atoms(self._term, parameters, self._n_atoms)
-        if self._exceptions is None:
-            return atoms, np.zeros((0, 1))
-        if self._term.form == "lennard_jones":
-            mixed = mix(self._term.settings["mixing_rule"], atoms, self._pairs)
-            return atoms, mixed * np.stack([np.ones(len(mixed)), self._exceptions.kept_lj], axis=1)
-        products = self._term.settings["coulomb_constant"] * np.prod(atoms[:, 0][self._pairs], axis=1)
-        return atoms, (self._exceptions.kept_charge * products)[:, None]
+        pair = PAIR_FORMS[self._term.form]
+        scaled = np.isin(pair.parameters, pair.proportional)
+        return atoms, mix(self._term, atoms, self._pairs) * np.where(scaled, self._kept[:, None], 1.0)
+
+
+def _kept(term: Term, exceptions: Exceptions | None) -> NDArray[Any]:
+    """Return the fractions of the exceptions' energies that are kept, ``(n_exceptions,)``."""
+    if exceptions is None:
+        return np.zeros(0)
+    return np.asarray(getattr(exceptions, str(form(term.form).exceptions)))
 
 
 def _refuse(name: str, term: Term) -> None:
     settings = term.settings
-    if settings.get("mixing_rule", "geometric") not in _MIXED:
-        raise UnsupportedError(
-            f"terms/{name}/settings/mixing_rule: to_openmm has no expression for {settings['mixing_rule']!r}; known: "
-            f"lorentz_berthelot, {', '.join(_MIXED)}"
-        )
     if settings["method"] == "ljpme":
         raise UnsupportedError(
             f"terms/{name}/settings/mixing_rule: OpenMM evaluates ljpme with lorentz_berthelot only, not with "

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ffbridge.energy.nonbonded import NONBONDED
 from ffbridge.errors import BundleError
 from ffbridge.forms import Column, form
 from ffbridge.mapping import Linear
@@ -70,14 +71,15 @@ def pairs_of(exceptions: Exceptions | None) -> NDArray[Any]:
     return np.zeros((0, 2), dtype=np.int32) if exceptions is None else np.asarray(exceptions.pairs)
 
 
-def mix(rule: str, atoms: Floats, pairs: NDArray[Any]) -> Floats:
-    """Return sigma [nm] and epsilon [kJ/mol] of pairs of atoms, ``(n_pairs, 2)`` (spec, section 5.4).
+def mix(term: Term, atoms: Floats, pairs: NDArray[Any]) -> Floats:
+    """Return the parameters of pairs of atoms by the term's mixing rule, ``(n_pairs, n_columns)`` (spec, section 5.4).
 
     Args:
-        rule: the mixing rule.
-        atoms: sigma and epsilon of each atom, ``(n_atoms, 2)``.
+        term: a nonbonded term.
+        atoms: the parameters of each atom, ``(n_atoms, n_columns)``.
         pairs: ``(n_pairs, 2)``.
     """
-    first, second = atoms[pairs[:, 0]], atoms[pairs[:, 1]]
-    sigma = 0.5 * (first[:, 0] + second[:, 0]) if rule == "lorentz_berthelot" else np.sqrt(first[:, 0] * second[:, 0])
-    return np.stack([sigma, np.sqrt(first[:, 1] * second[:, 1])], axis=1)
+    mixing = NONBONDED[term.form].mixing_of(term.settings)
+    variables = np.stack(mixing.variables(np, *atoms.T), axis=1)
+    first, second = variables[pairs[:, 0]], variables[pairs[:, 1]]
+    return np.stack(mixing.mix(np, term.settings, tuple(first.T), tuple(second.T)), axis=1)
