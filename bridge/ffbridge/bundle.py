@@ -184,18 +184,19 @@ class Bundle:
         Args:
             backend: name of the backend, such as ``jax``.
             device: where the arrays go; where they are if None.
-            dtype: floating-point type to cast to, such as ``float32``; integers stay as they are.
+            dtype: floating-point type to cast to, such as ``float32``; integers stay as they are, and so do weights of
+                models, which their fingerprint identifies.
 
         Raises:
             ExchangeError: an array cannot cross as asked, such as float64 into JAX while x64 is off.
         """
         from ffbridge.exchange import share
 
-        def move(array: Array) -> Array:
-            wanted = dtype if is_floating(array) else None
+        def move(path: str, array: Array) -> Array:
+            wanted = dtype if is_floating(array) and not path.startswith("models/") else None
             return share(array, backend, device=device, dtype=wanted).array
 
-        return Bundle.from_parts(self.document(), {path: move(array) for path, array in self.arrays().items()})
+        return Bundle.from_parts(self.document(), {path: move(path, array) for path, array in self.arrays().items()})
 
     def snapshot(self) -> Bundle:
         """Return the bundle's present values as NumPy arrays, without gradients: what is validated, hashed and saved.

@@ -170,6 +170,13 @@ class TestRecord:
         with pytest.raises(ValidationError, match=f"models/m/sha256.*{KNOWN}"):
             fb.save(bundle().with_model("m", model), tmp_path / "a.ffb")
 
+    def test_a_cast_leaves_the_weights_as_they_are(self):
+        model = fb.Model(version="2", framework="numpy", sha256=KNOWN, weights=FLAT)
+        narrow = bundle().with_model("m", model).to("numpy", dtype="float32")
+        assert narrow.table("bonds").values.dtype == np.float32
+        assert fb.fingerprint(narrow.models["m"].weights) == KNOWN
+        fb.validate(narrow)
+
     def test_unknown_tables_are_named(self):
         with pytest.raises(UnknownNameError, match="no table 'charges'"):
             bundle().with_model("m", fb.Model(version="2", framework="numpy"), tables=["charges"])
