@@ -38,6 +38,7 @@ class FirstOrderSource(FunctionSource):
         self, path: tuple[Transformation, ...], signature: Signature, inputs: tuple[Array, ...]
     ) -> tuple[Array, ...]:
         """Return the energies or their pullback, over any leading axes; errors as `FunctionSource.run`."""
+        path = _axes_last(path)
         if path and isinstance(path[-1], Vmap):
             return self._over_axis(path[:-1], path[-1], signature, inputs)
         self.require(path)
@@ -69,3 +70,17 @@ class FirstOrderSource(FunctionSource):
             for i in range(size)
         ]
         return tuple(self.backend.namespace.stack(outputs) for outputs in zip(*each, strict=True))
+
+
+def _axes_last(path: tuple[Transformation, ...]) -> tuple[Transformation, ...]:
+    """Return a path of at most one derivative with that first: the pullback over an axis is an axis of pullbacks.
+
+    The energies have one input, so an axis before the derivative is one of the packed point, and of all that follows
+    from it.
+    """
+    derivatives = [by for by in path if not isinstance(by, Vmap)]
+    if len(derivatives) != 1 or path[0] == derivatives[0]:
+        return path
+    place = path.index(derivatives[0])
+    batched = (True, True) if derivatives[0] == "vjp" else (True,)
+    return (derivatives[0], *(Vmap(batched) for _ in path[:place]), *path[place + 1 :])

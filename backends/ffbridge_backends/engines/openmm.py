@@ -18,12 +18,12 @@ from ffbridge.exchange import share
 from ffbridge.exporters.openmm import build_system
 from ffbridge.exporters.openmm.parameters import of_interactions
 from ffbridge.first_order import FirstOrderSource
-from ffbridge.forms import form
 from ffbridge.function import EngineFunction, FunctionSource
 from ffbridge.missing_gradients import MissingGradients
 from ffbridge.packing import Packing
 from ffbridge.registry import get_backend, get_engine
 from ffbridge.separate import separate
+from ffbridge_backends.engines.degenerate import set_aside
 
 __all__ = ["OpenMMEngine", "engine"]
 
@@ -42,8 +42,8 @@ class OpenMMEngine(Engine):
     """OpenMM, in double precision unless another platform than the default is asked for.
 
     Energies and forces are computed in the precision of the platform, whatever the bundle's dtype, and rounded to it.
-    Virtual sites are evaluated at the positions that are given, and forces on them stay theirs. Where atoms that
-    interact coincide, energies are +inf; forces there, and of dihedrals without a direction, are refused.
+    Virtual sites are evaluated at the positions that are given, and forces on them stay theirs. Where an interaction
+    has no direction and OpenMM no finite value, as for atoms that coincide, it has the limit that the standard states.
 
     Attributes:
         platform: name of OpenMM's platform. ``Reference`` computes in double precision; ``CPU`` computes nonbonded
@@ -107,66 +107,86 @@ class _SystemContext:
     def __init__(self, engine: OpenMMEngine, bundle: Bundle, tables: Tables) -> None:
         unit = engine.framework.unit
         self._energy_unit, self._force_unit = unit.kilojoule_per_mole, unit.kilojoule_per_mole / unit.nanometer
-        self._terms = bundle.terms
+        self._engine, self._bundle = engine, bundle
         self.terms = [place for place, term in enumerate(bundle.terms.values()) if len(term)]
         built = build_system(bundle, split_nonbonded=True)
         self._forces = built.forces.values()
         self._context = engine.context(built.system)
         self._tables = _copies(tables)
         self._where, self._x = "", np.zeros((bundle.n_atoms, 3))
+        self._limits: _Limits | None = None
 
     def set_tables(self, tables: Tables) -> None:
         """Bring parameters into the Context, where tables differ from those of the last call."""
         if all(np.array_equal(table, self._tables[name]) for name, table in tables.items()):
             return
-        parameters = {name: of_interactions(name, term, tables[term.table]) for name, term in self._terms.items()}
+        parameters = {
+            name: of_interactions(name, term, tables[term.table]) for name, term in self._bundle.terms.items()
+        }
         for held in self._forces:
             held.update(self._context, parameters)
         self._tables = _copies(tables)
 
-    def set_positions(self, x: Floats, where: str) -> None:
+    def set_positions(self, x: Floats, where: str = "") -> None:
         """Move all particles to ``(n_atoms, 3)`` [nm]; `where` is for messages."""
         self._context.setPositions(x)
-        self._x, self._where = x, where
+        self._x, self._where, self._limits = x, where, None
 
     def energy(self, term: int | None = None) -> float:
         """Return the energy of one term by its place, or of all [kJ/mol]."""
-        return self._resolved(self._state(term, energy=True), term)
+        # A dihedral without direction has a finite energy in OpenMM, but not that of the standard; its forces tell.
+        return self.energy_and_forces(term)[0]
 
     def energy_and_forces(self, term: int | None = None) -> tuple[float, Floats]:
         """Return the energy, and the forces ``(n_atoms, 3)`` [kJ/mol/nm], of one term or of all."""
-        state = self._state(term, energy=True, forces=True)
-        energy, forces = self._resolved(state, term), self._forces_of(state)
-        if not (np.isfinite(forces).all() or np.isnan(energy)):
-            terms = self.terms if term is None else [term]
-            found = {each: self._forces_of(self._state(each, forces=True)) for each in terms}
-            raise self._refusal("forces", [each for each, values in found.items() if not np.isfinite(values).all()])
+        energy, forces = self.computed(term)
+        return (energy, forces) if np.isfinite(energy) and np.isfinite(forces).all() else self._limit(term)
+
+    def computed(self, term: int | None) -> tuple[float, Floats]:
+        """Return energy and forces as OpenMM computes them, NaN where it divides by 0."""
+        state = self._context.getState(energy=True, forces=True, groups=-1 if term is None else 1 << term)
+        energy = float(state.getPotentialEnergy().value_in_unit(self._energy_unit))
+        return energy, state.getForces(asNumpy=True).value_in_unit(self._force_unit)
+
+    def _limit(self, term: int | None) -> tuple[float, Floats]:
+        """Return energy and forces where OpenMM has none: by the limits that the standard states."""
+        if not all(np.isfinite(table).all() for table in self._tables.values()):
+            return np.nan, np.full(self._x.shape, np.nan)
+        if self._limits is None:
+            bundle = self._bundle
+            for name, table in self._tables.items():
+                bundle = bundle.replace_table(name, table)
+            self._limits = _Limits(self._engine, bundle, self._x)
+        energy, forces = self._limits.energy_and_forces(term)
+        if np.isnan(energy) or not np.isfinite(forces).all():
+            names = "all terms" if term is None else list(self._bundle.terms)[term]
+            raise UnsupportedError(
+                f"{self._where}: OpenMM has no finite energy and forces of {names} there: atoms are too close, or "
+                "three atoms of a dihedral too near a line. Move the atoms, or use an array engine"
+            )
         return energy, forces
 
-    def _state(self, term: int | None, **wanted: bool) -> Any:
-        return self._context.getState(groups=-1 if term is None else 1 << term, **wanted)
 
-    def _forces_of(self, state: Any) -> Floats:
-        forces: Floats = state.getForces(asNumpy=True).value_in_unit(self._force_unit)
-        return forces
+class _Limits:
+    """One system at a geometry at which some interactions have no direction: OpenMM computes the others."""
 
-    def _resolved(self, state: Any, term: int | None) -> float:
-        energy = float(state.getPotentialEnergy().value_in_unit(self._energy_unit))
-        if np.isfinite(energy) or len(np.unique(self._x, axis=0)) == len(self._x):
-            return energy
-        # Atoms coincide: the standard has +inf for nonbonded ones, where OpenMM has NaN or -inf.
-        if term is None:
-            return sum(self.energy(each) for each in self.terms)
-        if form(list(self._terms.values())[term].form).kind == "nonbonded":
-            return np.inf
-        raise self._refusal("energy", [term])
+    def __init__(self, engine: OpenMMEngine, bundle: Bundle, x: Floats) -> None:
+        self._names = list(bundle.terms)
+        self._parts = set_aside(bundle, x)
+        tables = {name: table.values for name, table in bundle.tables.items()}
+        self._regular = _SystemContext(engine, self._parts.regular, tables)
+        self._regular.set_positions(x)
+        self._x = x
 
-    def _refusal(self, what: str, terms: list[int]) -> UnsupportedError:
-        names = ", ".join(list(self._terms)[term] for term in terms)
-        return UnsupportedError(
-            f"{self._where}: OpenMM has no finite {what} of {names} there: atoms coincide, or three atoms of a "
-            "dihedral are in line. Move the atoms, or use an array engine: those have the limits of the standard"
-        )
+    def energy_and_forces(self, term: int | None) -> tuple[float, Floats]:
+        names = self._names if term is None else [self._names[term]]
+        energy, forces = self._regular.computed(term)
+        for name in names:
+            if name in self._parts.aside:
+                # A form's value where its coordinate has no direction is that of the standard's formula.
+                found = get_engine("numpy").prepare(self._parts.aside[name]).value_and_grad(self._x, {})
+                energy, forces = energy + float(found.energy[0]), forces + found.forces
+        return (np.inf if self._parts.infinite.intersection(names) else energy), forces
 
 
 def _copies(tables: Tables) -> dict[str, NDArray[Any]]:
