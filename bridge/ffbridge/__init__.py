@@ -10,6 +10,7 @@ from ffbridge.bundle import Bundle, Model
 from ffbridge.concatenate import concatenate
 from ffbridge.engine import ArrayEngine, Engine, Evaluation
 from ffbridge.exchange import Transfer, to, transfer
+from ffbridge.exporters.timemachine import TimemachinePotential, timemachine_parameters, to_timemachine
 from ffbridge.fingerprint import fingerprint, named_weights
 from ffbridge.graph import Graph, read_graph, write_graph
 from ffbridge.io import load, save
@@ -52,6 +53,7 @@ __all__ = [
     "Select",
     "Table",
     "Term",
+    "TimemachinePotential",
     "Trainable",
     "Transfer",
     "VirtualSites",
@@ -69,7 +71,9 @@ __all__ = [
     "register_backend",
     "register_engine",
     "save",
+    "timemachine_parameters",
     "to",
+    "to_timemachine",
     "trainable",
     "transfer",
     "validate",

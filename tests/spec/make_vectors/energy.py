@@ -30,7 +30,7 @@ from .valid import (
 )
 from .write import energy_vector, ints, reals, topology
 
-COPIED = ("ethanol_espaloma", "glycine_timemachine", "glycine_timemachine_nonbonded")
+COPIED = ("ethanol_espaloma", "glycine_timemachine", "glycine_timemachine_nonbonded", "timemachine_cutoffs")
 """Their bundles and figures were copied once, as `source` in them says; they are kept as they are."""
 
 OPENMM = (
