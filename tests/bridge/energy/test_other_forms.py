@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import ffbridge as fb
+from tests.bridge import drugs
 from tests.bridge.bundles import random_bundle, table, term, zigzag
 from tests.spec.load import arrays_of, load, to_numpy
 
@@ -162,3 +163,28 @@ def test_openmm_leaves_out_a_pair_of_coincident_atoms_that_has_nothing_kept():
     for name in names:
         assert np.isfinite(ours[name]).all()
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-11)
+
+
+@pytest.mark.parametrize("name", drugs.NAMES[:3])
+def test_geometric_mixing_is_that_of_interchange(name):
+    """The van der Waals forces of the System that Interchange makes: a custom force, and one for 1-4 pairs."""
+    openmm = pytest.importorskip("openmm", reason="OpenMM is not installed")
+    drug = drugs.drug(name)
+    interchange = drug.interchange.model_copy(deep=True)
+    vdw = interchange.collections["vdW"]
+    interchange.collections["vdW"] = vdw.model_copy(update={"mixing_rule": "geometric"})
+    system = interchange.to_openmm_system(combine_nonbonded_forces=False)
+    for force in system.getForces():
+        force.setForceGroup(int(force.getName().startswith("vdW")))
+    platform = openmm.Platform.getPlatformByName("Reference")
+    context = openmm.Context(system, openmm.VerletIntegrator(1e-3), platform)
+    bundle = fb.from_interchange(interchange)
+    assert bundle.terms["vdw"].settings["mixing_rule"] == "geometric"
+    only = replace(bundle, terms={"vdw": bundle.terms["vdw"]}, tables={"vdw": bundle.tables["vdw"]})
+    found = fb.potential(only, engine="numpy").value_and_grad(drug.x)
+    for energy, forces, x in zip(found.energy[:, 0], found.forces, drug.x, strict=True):
+        context.setPositions(x)
+        state = context.getState(energy=True, forces=True, groups={1})
+        assert energy == pytest.approx(state.getPotentialEnergy()._value, rel=1e-11)
+        expected = np.array(state.getForces(asNumpy=True)._value)
+        np.testing.assert_allclose(forces, expected, rtol=0, atol=1e-11 * scaled(expected))
