@@ -150,7 +150,7 @@ class TestTables:
         np.testing.assert_allclose(U(x, given), expected(x, given), rtol=1e-12)
 
     def test_an_array_that_changes_in_place(self, bundle, x, U):
-        values = bundle.tables["coulomb"].values.copy()
+        values = changed(bundle, "coulomb")
         before = U(x, {"coulomb": values})
         values *= 1.1
         assert (U(x, {"coulomb": values}) != before).all()
