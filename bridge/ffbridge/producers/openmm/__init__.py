@@ -1,0 +1,20 @@
+"""From OpenMM: a ``System`` becomes a bundle.
+
+=======================  =============================================================================================
+module                   holds
+=======================  =============================================================================================
+:mod:`.system`           `from_openmm`; which reader reads which force
+:mod:`.bonded`           bonded forces
+:mod:`.custom`           custom forces, whose expressions are compared with the forms of the standard
+:mod:`.nonbonded`        ``NonbondedForce`` and ``CustomNonbondedForce``
+:mod:`.methods`          their methods, as settings of the standard
+:mod:`.exceptions`       the fractions that exceptions keep
+:mod:`.particles`        atomic numbers, masses, bonds, box, constraints
+:mod:`.virtual_sites`    virtual sites
+:mod:`.found`            what a force was found to hold
+=======================  =============================================================================================
+"""
+
+from ffbridge.producers.openmm.system import from_openmm
+
+__all__ = ["from_openmm"]

@@ -1,0 +1,225 @@
+"""Custom forces whose expression is a form of the standard.
+
+An expression may be written in many ways, so it is compared by value: OpenMM evaluates it, and the form's formula is
+evaluated, at the same random coordinates and parameters. Both are analytic functions (expressions with steps, minima
+and the like are refused beforehand), and analytic functions that agree at enough random points are the same. They
+may differ by a factor, which goes into the parameters that the form is proportional to: ``k*(r-length)^2`` has twice
+the ``k`` of ``harmonic_bond``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+
+from ffbridge.energy.bonded import BONDED
+from ffbridge.energy.nonbonded import NONBONDED
+from ffbridge.errors import UnsupportedError
+from ffbridge.forms import Form, form
+from ffbridge.producers.openmm.bonded import found_terms, refuse_periodic
+from ffbridge.producers.openmm.found import Floats, FoundTerm, name_of, read_rows
+from ffbridge.producers.openmm.particles import Particles
+
+__all__ = ["PROPORTIONAL", "Match", "match_pair_expression", "read_custom_bonded", "stated_parameters"]
+
+PROPORTIONAL = {
+    "harmonic_bond": ("k",),
+    "morse": ("depth",),
+    "harmonic_angle": ("k",),
+    "periodic_torsion": ("k",),
+    "ryckaert_bellemans": ("c0", "c1", "c2", "c3", "c4", "c5"),
+    "lennard_jones": ("epsilon",),
+    "coulomb": (),
+    "buckingham": ("a", "c"),
+}
+"""The forms that expressions are compared with, and the columns that a form's energy is proportional to, together."""
+
+_INTERACTION = {
+    "CustomBondForce": ("Bond", "distance"),
+    "CustomAngleForce": ("Angle", "angle"),
+    "CustomTorsionForce": ("Torsion", "dihedral"),
+}
+_ARITY = {"distance": 2, "angle": 3, "dihedral": 4}
+_NOT_ANALYTIC = ("step", "delta", "select", "min", "max", "abs", "floor", "ceil")
+_N_POINTS = 16
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Match:
+    """A form that an expression is.
+
+    Attributes:
+        form: the form's name.
+        columns: for each column of the form, the place of the parameter that it is.
+        factor: the expression's value over the form's.
+        mixing_rule: of a nonbonded form that has one; empty otherwise.
+    """
+
+    form: str
+    columns: tuple[int, ...]
+    factor: float
+    mixing_rule: str = ""
+
+    def values(self, stated: Floats) -> Floats:
+        """Return the parameters in the form's columns, from those of the force, ``(n, n_parameters)``."""
+        names = form(self.form).column_names
+        scaled = np.isin(names, PROPORTIONAL[self.form])
+        return stated[:, list(self.columns)] * np.where(scaled, self.factor, 1.0)
+
+
+def read_custom_bonded(force: Any, particles: Particles) -> list[FoundTerm]:
+    """Return the terms of a ``CustomBondForce``, ``CustomAngleForce`` or ``CustomTorsionForce``.
+
+    Raises:
+        UnsupportedError: its expression is no form of the standard, or it is periodic.
+    """
+    refuse_periodic(force)
+    interaction, coordinate = _INTERACTION[name_of(force)]
+    names = stated_parameters(force, interaction)
+    found = _match(force, names, coordinate, _bonded_candidates(force, interaction, coordinate, len(names)))
+    n_terms = getattr(force, f"getNum{interaction}s")()
+    atoms, stated = read_rows(n_terms, getattr(force, f"get{interaction}Parameters"), _ARITY[coordinate])
+    return found_terms(found.form, atoms, found.values(stated), particles) if n_terms else []
+
+
+def match_pair_expression(force: Any) -> Match:
+    """Return the form of a ``CustomNonbondedForce``.
+
+    Raises:
+        UnsupportedError: its expression is no form of the standard.
+    """
+    names = stated_parameters(force, "Particle")
+    return _match(force, names, "distance", _pair_candidates(force, len(names)))
+
+
+def stated_parameters(force: Any, interaction: str) -> list[str]:
+    """Return the names of the parameters that each interaction has.
+
+    Raises:
+        UnsupportedError: the energy depends on something else, or is not analytic.
+    """
+    expression = force.getEnergyFunction()
+    if count := force.getNumGlobalParameters():
+        names = ", ".join(force.getGlobalParameterName(number) for number in range(count))
+        raise UnsupportedError(
+            f"it has global parameters ({names}), which the standard does not. Write their values into the expression"
+        )
+    if getattr(force, "getNumTabulatedFunctions", int)():
+        raise UnsupportedError(
+            f"its expression {expression!r} uses tabulated functions, and no form of the standard does"
+        )
+    if found := re.findall(rf"\b({'|'.join(_NOT_ANALYTIC)})\s*\(", expression):
+        raise UnsupportedError(f"its expression {expression!r} has {found[0]}(), and no form of the standard does")
+    count = getattr(force, f"getNumPer{interaction}Parameters")()
+    return [getattr(force, f"getPer{interaction}ParameterName")(number) for number in range(count)]
+
+
+def _match(force: Any, names: list[str], coordinate: str, candidates: Iterator[tuple[Match, Floats, Floats]]) -> Match:
+    """Return the first candidate, given with its values and those of the expression, that differs by a factor."""
+    for candidate, values, expected in candidates:
+        factors = expected / values
+        if np.isfinite(factors).all() and factors[0] and np.ptp(factors) <= _ROUNDING * abs(factors[0]):
+            # Whole factors, and their reciprocals, are meant where rounding is all that differs.
+            factor = float(np.median(factors))
+            near = round(factor) if abs(factor) >= 1 else 1 / round(1 / factor)
+            return replace(candidate, factor=near if abs(near - factor) <= _ROUNDING * abs(near) else factor)
+    known = [name for name in PROPORTIONAL if form(name).coordinate == coordinate]
+    raise UnsupportedError(
+        f"its expression {force.getEnergyFunction()!r} of the parameters {', '.join(names) or 'none'} is none of the "
+        f"standard's forms of this kind, each with a parameter for every column: {', '.join(known)}"
+    )
+
+
+def _candidates(kind: str, coordinate: str, n_parameters: int) -> Iterator[tuple[Form, tuple[int, ...]]]:
+    """Yield forms with each way in which the parameters can be their columns."""
+    for name in PROPORTIONAL:
+        declared = form(name)
+        fits = declared.kind == kind and declared.coordinate == coordinate
+        if fits and len(declared.columns) == n_parameters:
+            for columns in permutations(range(n_parameters)):
+                yield declared, columns
+
+
+def _bonded_candidates(
+    force: Any, interaction: str, coordinate: str, n_parameters: int
+) -> Iterator[tuple[Match, Floats, Floats]]:
+    random = np.random.default_rng(0)
+    # Parameters are small whole numbers, as a periodicity is.
+    parameters = random.integers(1, 5, (_N_POINTS, n_parameters)).astype(float)
+    q = random.uniform(0.3, 2.9, _N_POINTS)
+    corners = _corners(coordinate, q)
+    probe = _Probe(force, interaction, n_atoms=corners.shape[1])
+    expected = np.array([probe(x, [row]) for x, row in zip(corners, parameters.tolist(), strict=True)])
+    coordinates: Any = (np.cos(q), np.sin(q)) if coordinate == "dihedral" else q
+    for declared, columns in _candidates("bonded", coordinate, n_parameters):
+        values = BONDED[declared.name].energy(np, coordinates, *parameters[:, list(columns)].T)
+        yield Match(declared.name, columns, 1.0), values, expected
+
+
+def _pair_candidates(force: Any, n_parameters: int) -> Iterator[tuple[Match, Floats, Floats]]:
+    random = np.random.default_rng(0)
+    first, second = random.uniform(0.5, 2.0, (2, _N_POINTS, n_parameters))
+    r = random.uniform(0.5, 2.0, _N_POINTS)
+    probe = _Probe(force, "Particle", n_atoms=2)
+    rows = zip(_corners("distance", r), first.tolist(), second.tolist(), strict=True)
+    expected = np.array([probe(x, [one, two]) for x, one, two in rows])
+    for declared, columns in _candidates("nonbonded", "distance", n_parameters):
+        pair_form = NONBONDED[declared.name]
+        for rule in declared.mixing_rules or ("",):
+            settings = {"mixing_rule": rule, "coulomb_constant": 1.0}
+            mixing = pair_form.mixing_of(settings) if rule else pair_form.mixing[""]
+            atoms = [mixing.variables(np, *of_atom[:, list(columns)].T) for of_atom in (first, second)]
+            values = pair_form.energy(np, settings, r, *mixing.mix(np, settings, *atoms))
+            yield Match(declared.name, columns, 1.0, rule), values, expected
+
+
+def _corners(coordinate: str, q: Floats) -> Floats:
+    """Return positions ``(n, arity, 3)`` of atoms whose internal coordinate is q."""
+    zero, one = np.zeros_like(q), np.ones_like(q)
+    around = np.stack([np.cos(q), np.sin(q), zero], axis=1)
+    origin, x, z = (np.stack(axes, axis=1) for axes in ((zero,) * 3, (one, zero, zero), (zero, zero, one)))
+    chains = {
+        "distance": (origin, q[:, None] * x),
+        "angle": (x, origin, around),
+        # Looking along z, from the first atom to the last one turns by q counterclockwise about -z, the way φ counts.
+        "dihedral": (x, origin, z, z + around * [1.0, -1.0, 1.0]),
+    }
+    return np.stack(chains[coordinate], axis=1)
+
+
+class _Probe:
+    """A custom force's expression, evaluated by OpenMM for one interaction."""
+
+    def __init__(self, force: Any, interaction: str, *, n_atoms: int) -> None:
+        import openmm
+
+        self._system = openmm.System()
+        self._force = type(force)(force.getEnergyFunction())
+        names = stated_parameters(force, interaction)
+        for name in names:
+            getattr(self._force, f"addPer{interaction}Parameter")(name)
+        add = getattr(self._force, f"add{interaction}")
+        self._set = getattr(self._force, f"set{interaction}Parameters")
+        self._atoms: list[Sequence[int]] = [()] * n_atoms if interaction == "Particle" else [range(n_atoms)]
+        for atoms in self._atoms:
+            add(*atoms, [1.0] * len(names))
+        for _ in range(n_atoms):
+            self._system.addParticle(0.0)
+        self._system.addForce(self._force)
+        platform = openmm.Platform.getPlatformByName("Reference")
+        self._context = openmm.Context(self._system, openmm.VerletIntegrator(0.001), platform)
+
+    def __call__(self, x: Floats, parameters: list[list[float]]) -> float:
+        """Return the energy [kJ/mol] at positions ``(n_atoms, 3)`` [nm], for the parameters of each row."""
+        for row, (atoms, values) in enumerate(zip(self._atoms, parameters, strict=True)):
+            self._set(row, *atoms, values)
+        self._force.updateParametersInContext(self._context)
+        self._context.setPositions(x)
+        energy = self._context.getState(energy=True).getPotentialEnergy()
+        return float(energy._value)

@@ -1,0 +1,82 @@
+"""``NonbondedForce`` and ``CustomNonbondedForce``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ffbridge.errors import UnsupportedError
+from ffbridge.forms import form
+from ffbridge.producers.openmm.custom import match_pair_expression
+from ffbridge.producers.openmm.exceptions import fractions_of_charge, fractions_of_lj
+from ffbridge.producers.openmm.found import FoundTerm, Ints, Kept, read_rows
+from ffbridge.producers.openmm.methods import custom_settings, nonbonded_settings
+
+__all__ = ["NAMES", "read_custom_nonbonded", "read_nonbonded"]
+
+NAMES = {"lennard_jones": "vdw", "buckingham": "vdw", "coulomb": "electrostatics"}
+
+
+def read_nonbonded(force: Any, label: str, tolerance: float) -> tuple[list[FoundTerm], list[Kept]]:
+    """Return the Lennard-Jones and the Coulomb term of a ``NonbondedForce``, and what its exceptions keep.
+
+    Args:
+        force: the force.
+        label: how messages call it.
+        tolerance: see :func:`.exceptions.fractions_of_lj`.
+
+    Raises:
+        UnsupportedError: an exception that is no fraction of the pair's energy, a setting that the standard lacks.
+    """
+    if force.getNumParticleParameterOffsets() or force.getNumExceptionParameterOffsets():
+        raise UnsupportedError(
+            "it has parameter offsets, which depend on global parameters of a Context. Put their values into the "
+            "parameters"
+        )
+    if not force.getIncludeDirectSpace():
+        raise UnsupportedError("it leaves out the direct space of its lattice sums (setIncludeDirectSpace(False))")
+    lennard_jones, coulomb = nonbonded_settings(force)
+    n_atoms = force.getNumParticles()
+    _, atoms = read_rows(n_atoms, force.getParticleParameters, 0)
+    pairs, stated = read_rows(force.getNumExceptions(), force.getExceptionParameters, 2)
+    stated = stated.reshape(-1, 3)
+    pairs = np.sort(pairs, axis=1)
+    kept = [
+        Kept(label, "kept_charge", pairs, fractions_of_charge(pairs, stated[:, 0], atoms[:, 0])),
+        Kept(label, "kept_lj", pairs, fractions_of_lj(pairs, stated[:, 1:], atoms[:, 1:], tolerance)),
+    ]
+    terms = [
+        FoundTerm(NAMES["lennard_jones"], "lennard_jones", _all(n_atoms), atoms[:, 1:], lennard_jones),
+        FoundTerm(NAMES["coulomb"], "coulomb", _all(n_atoms), atoms[:, :1], coulomb),
+    ]
+    return terms, kept
+
+
+def read_custom_nonbonded(force: Any, label: str, tolerance: float) -> tuple[list[FoundTerm], list[Kept]]:
+    """Return the term of a ``CustomNonbondedForce``, and its exclusions; arguments as of :func:`read_nonbonded`.
+
+    Raises:
+        UnsupportedError: its expression is no form of the standard; interaction groups; a setting that the standard
+            lacks.
+    """
+    if force.getNumInteractionGroups():
+        raise UnsupportedError("it has interaction groups; terms of the standard are over all pairs of their atoms")
+    if force.getNumComputedValues():
+        raise UnsupportedError("it has computed values; write their expressions into the energy")
+    settings = custom_settings(force)
+    found = match_pair_expression(force)
+    declared = form(found.form)
+    if found.form == "coulomb":
+        settings["coulomb_constant"] = found.factor
+    elif found.mixing_rule:
+        settings["mixing_rule"] = found.mixing_rule
+    n_atoms = force.getNumParticles()
+    _, stated = read_rows(n_atoms, lambda atom: [force.getParticleParameters(atom)], 0)
+    pairs, _ = read_rows(force.getNumExclusions(), force.getExclusionParticles, 2)
+    kept = Kept(label, str(declared.exceptions), np.sort(pairs, axis=1), np.zeros(len(pairs)))
+    return [FoundTerm(NAMES[found.form], found.form, _all(n_atoms), found.values(stated), settings)], [kept]
+
+
+def _all(n_atoms: int) -> Ints:
+    return np.arange(n_atoms, dtype=np.int32)[:, None]

@@ -1,0 +1,183 @@
+"""From an ``openmm.System`` to a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ffbridge.bundle import Bundle
+from ffbridge.errors import MissingDependencyError, UnsupportedError
+from ffbridge.forms import form
+from ffbridge.mapping import Identity, Mapping, Select
+from ffbridge.producers.openmm.bonded import BONDED_READERS
+from ffbridge.producers.openmm.custom import read_custom_bonded
+from ffbridge.producers.openmm.exceptions import join_kept
+from ffbridge.producers.openmm.found import FoundTerm, Kept, name_of
+from ffbridge.producers.openmm.nonbonded import read_custom_nonbonded, read_nonbonded
+from ffbridge.producers.openmm.particles import Particles, read_box, read_constraints, read_masses, read_particles
+from ffbridge.producers.openmm.virtual_sites import read_virtual_sites
+from ffbridge.table import Table
+from ffbridge.term import Term
+from ffbridge.validate import validate
+
+__all__ = ["from_openmm"]
+
+_BONDED = BONDED_READERS | dict.fromkeys(
+    ("CustomBondForce", "CustomAngleForce", "CustomTorsionForce"), read_custom_bonded
+)
+_NONBONDED = {"NonbondedForce": read_nonbonded, "CustomNonbondedForce": read_custom_nonbonded}
+
+_NO_ENERGY = (
+    "AndersenThermostat",
+    "CMMotionRemover",
+    "MonteCarloAnisotropicBarostat",
+    "MonteCarloBarostat",
+    "MonteCarloFlexibleBarostat",
+    "MonteCarloMembraneBarostat",
+)
+"""Forces of OpenMM that change a simulation and have no energy."""
+
+_CONVERSIONS = (
+    "exceptions of periodic forces are at the nearest image, as in the standard: the same energy for whole molecules",
+    "the constraints are data: the source's forces are taken as they are, with or without the constrained bonds",
+)
+
+
+def from_openmm(
+    system: Any, topology: Any = None, *, merge: bool = False, exception_tolerance: float = 1e-12
+) -> Bundle:
+    """Return the bundle of an ``openmm.System``: one system, with the same energies and forces.
+
+    Bond, angle, periodic-torsion and Ryckaert-Bellemans forces become terms, and so do custom bond, angle, torsion and
+    nonbonded forces whose expression is a form of the standard, however it is written and up to a factor. A
+    ``NonbondedForce`` becomes the terms ``vdw`` and ``electrostatics`` with the method and settings that it has; its
+    exceptions, which OpenMM states as energies of pairs, become fractions of the pairs' own energies. Several forces
+    of a kind become ``bonds``, ``bonds_2`` and so on, in their order. ``provenance["forces"]`` says which terms each
+    force became, and names the forces without energy (thermostats, barostats, the remover of the center of mass'
+    motion), which the bundle does not have. Constraints and virtual sites are kept.
+
+    OpenMM keeps no types, SMIRKS or names, so tables have no keys.
+
+    Args:
+        system: the System. It is not changed.
+        topology: its ``openmm.app.Topology``, for what a System does not know: elements and bonds. Bonds tell proper
+            from improper torsions and bonds from Urey-Bradley terms. Without it atomic numbers are 0 (no guess is made from
+            masses), there are no ``bonds``, torsions are one term, and Urey-Bradley terms are ``bonds``, which have the
+            same formula.
+        merge: make rows of equal parameters one row of the table, shared by their interactions (mapping ``select``).
+            Otherwise each interaction has its own row.
+        exception_tolerance: relative difference of an exception's sigma from the mixed one that is taken for rounding.
+            AMBER's ``prmtop`` files hold eight digits, and need 1e-8.
+
+    Raises:
+        MissingDependencyError: OpenMM is not installed.
+        UnsupportedError: something has no exact counterpart in the standard; each such force is named with its index.
+        BundleError: the topology is of another system.
+        ValidationError: a value that the standard does not allow, such as a periodicity of 0.
+    """
+    try:
+        import openmm
+    except ImportError as error:
+        raise MissingDependencyError(
+            "from_openmm needs the package 'openmm', which is not installed. Install it: pip install "
+            '"ffbridge[openmm]"'
+        ) from error
+    particles = read_particles(system, topology)
+    by_force, kept = _read_forces(system.getForces(), particles, exception_tolerance)
+    terms: dict[str, Term] = {}
+    tables: dict[str, Table] = {}
+    names: dict[int, list[str]] = {}
+    for force, found in by_force:
+        name = _new_name(found.name, terms)
+        names.setdefault(force, []).append(name)
+        terms[name], tables[name] = _term(name, found, merge=merge)
+    exceptions, n_open = join_kept(kept, particles.n_atoms)
+    bundle = Bundle(
+        system_offsets=np.array([0, particles.n_atoms], dtype=np.int32),
+        atomic_numbers=particles.atomic_numbers,
+        terms=terms,
+        tables=tables,
+        exceptions=exceptions,
+        masses=read_masses(system),
+        bonds=particles.bonds,
+        box=read_box(system),
+        constraints=read_constraints(system),
+        virtual_sites=read_virtual_sites(system),
+        provenance=_provenance(system.getForces(), names, openmm.version.version, n_open),
+    )
+    validate(bundle)
+    return bundle
+
+
+def _read_forces(
+    forces: Sequence[Any], particles: Particles, tolerance: float
+) -> tuple[list[tuple[int, FoundTerm]], list[Kept]]:
+    """Return what each force holds, by its index, and what the forces keep; all that is refused in one error."""
+    found: list[tuple[int, FoundTerm]] = []
+    kept: list[Kept] = []
+    refused: list[str] = []
+    for index, force in enumerate(forces):
+        kind, label = name_of(force), f"force {index} ({_called(force)})"
+        try:
+            if kind in _BONDED:
+                found += [(index, term) for term in _BONDED[kind](force, particles)]
+            elif kind in _NONBONDED:
+                terms, fractions = _NONBONDED[kind](force, label, tolerance)
+                found += [(index, term) for term in terms]
+                kept += fractions
+            elif kind not in _NO_ENERGY:
+                refused.append(f"{label}: the standard has no counterpart of a {kind}")
+        except UnsupportedError as error:
+            refused.append(f"{label}: {error}")
+    if refused:
+        raise UnsupportedError(
+            "from_openmm: the System has forces that the standard does not express exactly. Remove them from it if "
+            "their energy is not wanted:\n  " + "\n  ".join(refused)
+        )
+    return found, kept
+
+
+def _called(force: Any) -> str:
+    """Return a force's class, and its name if it was given one."""
+    kind = name_of(force)
+    return kind if force.getName() in ("", kind) else f"{kind} {force.getName()!r}"
+
+
+def _new_name(name: str, terms: dict[str, Term]) -> str:
+    """Return the name, with a number if it is taken."""
+    numbered = (f"{name}_{number}" for number in range(2, len(terms) + 3))
+    return name if name not in terms else next(each for each in numbered if each not in terms)
+
+
+def _term(name: str, found: FoundTerm, *, merge: bool) -> tuple[Term, Table]:
+    declared = form(found.form)
+    values = np.ascontiguousarray(found.values)
+    mapping: Mapping = Identity()
+    if merge:
+        _, first, row = np.unique(values, axis=0, return_index=True, return_inverse=True)
+        # In the order of first use.
+        place = np.argsort(np.argsort(first))
+        values, mapping = values[np.sort(first)], Select(place[row.reshape(-1)].astype(np.int32))
+    table = Table(values=values, columns=declared.column_names, units=declared.units)
+    return Term(form=found.form, indices=found.indices, table=name, mapping=mapping, settings=found.settings), table
+
+
+def _provenance(forces: Sequence[Any], names: dict[int, list[str]], version: str, n_open: int) -> dict[str, Any]:
+    listed = [
+        {"index": index, "force": name_of(force), "name": force.getName(), "terms": names.get(index, [])}
+        for index, force in enumerate(forces)
+    ]
+    conversions = list(_CONVERSIONS)
+    if n_open:
+        conversions.append(
+            f"{n_open} fractions of exceptions are open, as the atoms have no charge or no depth: they have the value "
+            "of most pairs like them"
+        )
+    return {
+        "producer": "ffbridge.from_openmm",
+        "versions": {"openmm": version},
+        "forces": listed,
+        "conversions": conversions,
+    }
