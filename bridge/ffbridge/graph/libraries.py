@@ -9,10 +9,17 @@ from ffbridge.errors import UnknownNameError, UnsupportedError
 
 from .model import Graph
 
-__all__ = ["GRAPH_LIBRARIES", "GraphLibrary", "read_graph", "write_graph"]
+__all__ = ["GRAPH_LIBRARIES", "IMPORTED_AS", "GraphLibrary", "read_graph", "write_graph"]
 
-GRAPH_LIBRARIES: dict[str, str] = {"dgl": "ffbridge.graph.dgl"}
-"""By the library's import name, the module of ffbridge that speaks with it (see :class:`GraphLibrary`)."""
+GRAPH_LIBRARIES: dict[str, str] = {
+    "dgl": "ffbridge.graph.dgl",
+    "jraph": "ffbridge.graph.jraph",
+    "pyg": "ffbridge.graph.pyg",
+}
+"""By the library's name, the module of ffbridge that speaks with it (see :class:`GraphLibrary`)."""
+
+IMPORTED_AS: dict[str, str] = {"torch_geometric": "pyg"}
+"""By import name, the names of libraries that are imported under another one than they are called by."""
 
 
 class GraphLibrary(Protocol):
@@ -32,15 +39,19 @@ def read_graph(graph: Any) -> Graph:
     Writing into the arrays writes into the graph.
 
     Args:
-        graph: a DGL graph: homogeneous, heterogeneous or batched.
+        graph: a DGL graph (homogeneous, heterogeneous or batched), ``Data``, ``HeteroData`` or ``Batch`` of PyG, or a
+            ``GraphsTuple`` of jraph.
 
     Raises:
         UnsupportedError: the object is of a library or kind that is not understood.
     """
     if isinstance(graph, Graph):
         return graph
-    library = type(graph).__module__.partition(".")[0]
-    if library not in GRAPH_LIBRARIES:
+    # Classes that a library makes while it runs, as PyG does for batches, show it in their bases only.
+    packages = [each.__module__.partition(".")[0] for each in type(graph).__mro__]
+    names = [IMPORTED_AS.get(package, package) for package in packages]
+    library = next((name for name in names if name in GRAPH_LIBRARIES), None)
+    if library is None:
         raise UnsupportedError(
             f"read_graph: got {type(graph).__module__}.{type(graph).__qualname__}, expected a graph of one of: "
             f"{', '.join(sorted(GRAPH_LIBRARIES))}"
@@ -53,7 +64,7 @@ def write_graph(graph: Graph, library: str) -> Any:
 
     Args:
         graph: the graph, with arrays of any framework: they cross to the library's own.
-        library: name of the library, such as ``dgl``.
+        library: name of the library: ``dgl``, ``jraph`` or ``pyg``.
 
     Raises:
         UnknownNameError: the library is not known.
