@@ -10,6 +10,7 @@ from ffbridge.bundle import Bundle, Model
 from ffbridge.concatenate import concatenate
 from ffbridge.engine import ArrayEngine, Engine, Evaluation
 from ffbridge.exchange import Transfer, to, transfer
+from ffbridge.exporters.openmm import to_openmm
 from ffbridge.exporters.timemachine import TimemachinePotential, timemachine_parameters, to_timemachine
 from ffbridge.fingerprint import fingerprint, named_weights
 from ffbridge.graph import Graph, read_graph, write_graph
@@ -25,6 +26,7 @@ from ffbridge.registry import (
     register_backend,
     register_engine,
 )
+from ffbridge.separate import separate
 from ffbridge.table import ParameterKey, Table
 from ffbridge.term import Constraints, Exceptions, Term, VirtualSites
 from ffbridge.trainable import Parameter, Trainable, trainable
@@ -71,8 +73,10 @@ __all__ = [
     "register_backend",
     "register_engine",
     "save",
+    "separate",
     "timemachine_parameters",
     "to",
+    "to_openmm",
     "to_timemachine",
     "trainable",
     "transfer",

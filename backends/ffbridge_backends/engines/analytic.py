@@ -51,6 +51,10 @@ class _AnalyticEvaluator(EngineEvaluator):
 class AnalyticEngine(ArrayEngine):
     """An engine for a framework without automatic differentiation."""
 
+    def abilities(self) -> tuple[str, ...]:
+        """What it can do."""
+        return ("energies and first derivatives, by formulas",)
+
     def evaluator(
         self, backend: Backend, structure: Structure, arrays: dict[str, Array], tables: dict[str, Array]
     ) -> EngineEvaluator:

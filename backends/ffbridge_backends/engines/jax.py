@@ -224,6 +224,10 @@ class JaxEngine(ArrayEngine):
     name = backend = package = "jax"
     install = 'pip install "ffbridge[jax]"'
 
+    def abilities(self) -> tuple[str, ...]:
+        """What it can do."""
+        return ("energies and derivatives of any order",)
+
     def prepare(self, bundle: Bundle, *, hosted: bool = False) -> EngineEvaluator:
         """Make a valid bundle ready; under another host with x64 on in a local scope, if the bundle is float64."""
         with _scope(hosted and "float64" in {_dtype(table.values) for table in bundle.tables.values()}):

@@ -44,7 +44,7 @@ class TimemachineEngine(JaxEngine):
     name = package = "timemachine"
     backend = "jax"
     # Without the variable its build wants CUDA, which its potentials in JAX do not.
-    install = "SKIP_CUSTOM_OPS=1 pip install git+https://github.com/proteneer/timemachine"
+    install = "timemachine is on no package index: follow the instructions of the project proteneer/timemachine"
 
     @cached_property
     def framework(self) -> Any:

@@ -111,6 +111,10 @@ class TorchEngine(ArrayEngine):
     name = backend = package = "torch"
     install = 'pip install "ffbridge[torch]"'
 
+    def abilities(self) -> tuple[str, ...]:
+        """What it can do."""
+        return ("energies and derivatives of any order",)
+
     def evaluator(
         self, backend: Backend, structure: Structure, arrays: dict[str, Array], tables: dict[str, Array]
     ) -> EngineEvaluator:
