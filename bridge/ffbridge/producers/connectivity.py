@@ -17,6 +17,7 @@ __all__ = [
     "cyclic_impropers",
     "impropers",
     "one_four_and_farther_pairs",
+    "pairs_by_separation",
     "pairs_within",
     "proper_torsions",
 ]
@@ -107,6 +108,28 @@ def cyclic_impropers(neighbors: Neighbors) -> Indices:
     rotations = np.array([[1, 0, 2, 3], [1, 2, 3, 0], [1, 3, 0, 2]])
     rotated: Indices = stars[:, rotations]
     return rotated.reshape(-1, 4)
+
+
+def pairs_by_separation(bonds: Indices, n_atoms: int) -> tuple[Indices, Indices]:
+    """Return the pairs of atoms that are at most three bonds apart, and by how many bonds: 1, 2 or 3.
+
+    A pair counts by its shortest path: the ends of a path of three bonds around a ring of four atoms are 1-2 or 1-3
+    neighbors.
+
+    Args:
+        bonds: ``(n_bonds, 2)``.
+        n_atoms: number of atoms.
+
+    Returns:
+        ``pairs (n_pairs, 2)``, sorted, first < second, and ``separations (n_pairs,)``.
+    """
+    neighbors = Neighbors.from_bonds(bonds, n_atoms)
+    paths = (bonds, angles(neighbors)[:, [0, 2]], proper_torsions(neighbors)[:, [0, 3]])
+    pairs = np.concatenate([np.sort(ends, axis=1) for ends in paths])
+    separations = np.repeat([1, 2, 3], [len(ends) for ends in paths])
+    # np.unique keeps the first of equal pairs, and shorter paths come first.
+    ranks, first = np.unique(pairs[:, 0] * n_atoms + pairs[:, 1], return_index=True)
+    return np.stack([ranks // n_atoms, ranks % n_atoms], axis=1), separations[first]
 
 
 def pairs_within(molecule_of_atom: Indices) -> tuple[Indices, Indices]:

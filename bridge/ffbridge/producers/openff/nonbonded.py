@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ffbridge.errors import BundleError, UnsupportedError
 from ffbridge.forms import form
 from ffbridge.mapping import Linear, Mapping, Select
-from ffbridge.producers.connectivity import Neighbors, angles, proper_torsions
+from ffbridge.producers.connectivity import pairs_by_separation
 from ffbridge.table import ParameterKey, Table
 from ffbridge.term import Exceptions, Term
 from ffbridge.units import COULOMB_CONSTANT
@@ -105,21 +105,15 @@ def exceptions_from_bonds(bonds: Indices, n_atoms: int, *, vdw: Any = None, elec
     for name, collection in (("vdW", vdw), ("Electrostatics", electrostatics)):
         if getattr(collection, "scale_15", 1.0) != 1.0:
             raise UnsupportedError(f"collection {name!r}: scale_15 is {collection.scale_15}, and only 1 is supported")
-    neighbors = Neighbors.from_bonds(bonds.astype(np.int64), n_atoms)
-    paths = (bonds, angles(neighbors)[:, [0, 2]], proper_torsions(neighbors)[:, [0, 3]])
-    pairs = np.concatenate([np.sort(ends.astype(np.int64), axis=1) for ends in paths])
-    separation = np.repeat([0, 1, 2], [len(ends) for ends in paths])
-    # np.unique keeps the first of equal pairs, and shorter paths come first.
-    ranks, first = np.unique(pairs[:, 0] * n_atoms + pairs[:, 1], return_index=True)
-    separation = separation[first]
+    pairs, separations = pairs_by_separation(bonds.astype(np.int64), n_atoms)
 
     def scales(collection: Any) -> NDArray[np.float64]:
         names = ("scale_12", "scale_13", "scale_14")
         by_separation = np.array([getattr(collection, name, 1.0) for name in names], dtype=np.float64)
-        return np.take(by_separation, separation)
+        return np.take(by_separation, separations - 1)
 
     return Exceptions(
-        pairs=np.stack([ranks // n_atoms, ranks % n_atoms], axis=1).astype(np.int32),
+        pairs=pairs.astype(np.int32),
         kept_charge=scales(electrostatics),
         kept_lj=scales(vdw),
     )

@@ -82,7 +82,8 @@ def read_custom_bonded(force: Any, particles: Particles) -> list[FoundTerm]:
     refuse_periodic(force)
     interaction, coordinate = _INTERACTION[name_of(force)]
     names = stated_parameters(force, interaction)
-    found = _match(force, names, coordinate, _bonded_candidates(force, interaction, coordinate, len(names)))
+    known = _known("bonded", coordinate)
+    found = _match(force, names, known, _bonded_candidates(force, interaction, coordinate, len(names)))
     n_terms = getattr(force, f"getNum{interaction}s")()
     atoms, stated = read_rows(n_terms, getattr(force, f"get{interaction}Parameters"), _ARITY[coordinate])
     return found_terms(found.form, atoms, found.values(stated), particles) if n_terms else []
@@ -95,7 +96,7 @@ def match_pair_expression(force: Any) -> Match:
         UnsupportedError: its expression is no form of the standard.
     """
     names = stated_parameters(force, "Particle")
-    return _match(force, names, "distance", _pair_candidates(force, len(names)))
+    return _match(force, names, _known("nonbonded", "distance"), _pair_candidates(force, len(names)))
 
 
 def stated_parameters(force: Any, interaction: str) -> list[str]:
@@ -120,7 +121,11 @@ def stated_parameters(force: Any, interaction: str) -> list[str]:
     return [getattr(force, f"getPer{interaction}ParameterName")(number) for number in range(count)]
 
 
-def _match(force: Any, names: list[str], coordinate: str, candidates: Iterator[tuple[Match, Floats, Floats]]) -> Match:
+def _known(kind: str, coordinate: str) -> list[str]:
+    return [name for name in PROPORTIONAL if form(name).kind == kind and form(name).coordinate == coordinate]
+
+
+def _match(force: Any, names: list[str], known: list[str], candidates: Iterator[tuple[Match, Floats, Floats]]) -> Match:
     """Return the first candidate, given with its values and those of the expression, that differs by a factor."""
     for candidate, values, expected in candidates:
         factors = expected / values
@@ -129,7 +134,6 @@ def _match(force: Any, names: list[str], coordinate: str, candidates: Iterator[t
             factor = float(np.median(factors))
             near = round(factor) if abs(factor) >= 1 else 1 / round(1 / factor)
             return replace(candidate, factor=near if abs(near - factor) <= _ROUNDING * abs(near) else factor)
-    known = [name for name in PROPORTIONAL if form(name).coordinate == coordinate]
     raise UnsupportedError(
         f"its expression {force.getEnergyFunction()!r} of the parameters {', '.join(names) or 'none'} is none of the "
         f"standard's forms of this kind, each with a parameter for every column: {', '.join(known)}"
@@ -138,10 +142,9 @@ def _match(force: Any, names: list[str], coordinate: str, candidates: Iterator[t
 
 def _candidates(kind: str, coordinate: str, n_parameters: int) -> Iterator[tuple[Form, tuple[int, ...]]]:
     """Yield forms with each way in which the parameters can be their columns."""
-    for name in PROPORTIONAL:
+    for name in _known(kind, coordinate):
         declared = form(name)
-        fits = declared.kind == kind and declared.coordinate == coordinate
-        if fits and len(declared.columns) == n_parameters:
+        if len(declared.columns) == n_parameters:
             for columns in permutations(range(n_parameters)):
                 yield declared, columns
 

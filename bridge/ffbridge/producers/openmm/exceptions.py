@@ -28,7 +28,9 @@ def fractions_of_charge(pairs: Ints, stated: Floats, charges: Floats) -> Floats:
     product = np.prod(charges[pairs], axis=1)
     if (bad := (product == 0) & (stated != 0)).any():
         raise _unexplained(
-            pairs, bad, lambda row: f"the charge product {stated[row]!r} e^2, and the product of the charges is 0"
+            pairs,
+            bad,
+            lambda row: f"the charge product {float(stated[row])!r} e^2, and the product of the charges is 0",
         )
     return _ratio(stated, product)
 
@@ -50,7 +52,7 @@ def fractions_of_lj(pairs: Ints, stated: Floats, atoms: Floats, tolerance: float
     present = stated[:, 1] != 0
     if (bad := present & (epsilon == 0)).any():
         raise _unexplained(
-            pairs, bad, lambda row: f"epsilon {stated[row, 1]!r} kJ/mol, and the mixed epsilon of its atoms is 0"
+            pairs, bad, lambda row: f"epsilon {float(stated[row, 1])!r} kJ/mol, and the mixed epsilon of its atoms is 0"
         )
     apart = np.where(present, abs(stated[:, 0] - sigma), 0.0)
     if (bad := apart > tolerance * sigma).any():
@@ -59,8 +61,8 @@ def fractions_of_lj(pairs: Ints, stated: Floats, atoms: Floats, tolerance: float
             pairs,
             bad,
             lambda row: (
-                f"sigma {stated[row, 0]!r} nm, and the mixed sigma of its atoms is {sigma[row]!r} nm (relative "
-                f"difference up to {worst:.1e}; exception_tolerance={tolerance:g} allows less)"
+                f"sigma {float(stated[row, 0])!r} nm, and the mixed sigma of its atoms is {float(sigma[row])!r} nm "
+                f"(relative difference up to {worst:.1e}; exception_tolerance={tolerance:g} allows less)"
             ),
         )
     return _ratio(stated[:, 1], epsilon)

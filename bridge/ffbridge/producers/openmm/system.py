@@ -63,9 +63,9 @@ def from_openmm(
     Args:
         system: the System. It is not changed.
         topology: its ``openmm.app.Topology``, for what a System does not know: elements and bonds. Bonds tell proper
-            from improper torsions and bonds from Urey-Bradley terms. Without it atomic numbers are 0 (no guess is made from
-            masses), there are no ``bonds``, torsions are one term, and Urey-Bradley terms are ``bonds``, which have the
-            same formula.
+            from improper torsions and bonds from Urey-Bradley terms. Without it atomic numbers are 0 (masses are no
+            basis for a guess), there are no ``bonds``, torsions are one term, and Urey-Bradley terms are among the
+            harmonic bonds, which have the same formula.
         merge: make rows of equal parameters one row of the table, shared by their interactions (mapping ``select``).
             Otherwise each interaction has its own row.
         exception_tolerance: relative difference of an exception's sigma from the mixed one that is taken for rounding.
