@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ffbridge.errors import UnsupportedError
+from ffbridge.producers.openmm.found import values_of
 from ffbridge.units import COULOMB_CONSTANT
 
 __all__ = ["custom_settings", "nonbonded_settings"]
@@ -90,8 +91,6 @@ def _switching(force: Any) -> Settings:
 
 def _mesh(get: Any) -> Settings:
     """Return the explicit splitting parameter and mesh; nothing where OpenMM chooses them (its 0)."""
-    from openmm.unit import nanometer
-
     alpha, *grid = get()
-    beta = alpha.value_in_unit(nanometer**-1)
-    return {"beta": beta, "grid": list(grid)} if beta else {}
+    (beta,) = values_of([alpha])
+    return {"beta": beta, "grid": grid} if beta else {}

@@ -1,0 +1,227 @@
+"""`from_openmm` on real structures under OpenMM's own force fields: the energies and forces of every force."""
+
+from __future__ import annotations
+
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from ffbridge.errors import BundleError, MissingDependencyError, UnsupportedError
+from ffbridge.exporters.openmm import to_openmm
+from ffbridge.producers.openmm import from_openmm
+
+openmm = pytest.importorskip("openmm", reason="OpenMM is not installed")
+from openmm import app  # noqa: E402
+
+from tests.bridge.exporters.openmm_reference import Reference  # noqa: E402
+from tests.bridge.producers.openmm_systems import (  # noqa: E402
+    check_array_engine,
+    check_forces,
+    parametrize,
+    structure,
+)
+
+AMBER14 = ("amber14-all.xml", "amber14/tip3p.xml")
+IN_WATER = {"nonbondedMethod": app.PME, "nonbondedCutoff": 0.9, "constraints": app.HBonds}
+
+
+@pytest.mark.parametrize("merge", [False, True])
+@pytest.mark.parametrize("name", ["alanine dipeptide", "villin"])
+def test_a_peptide_in_vacuum(name, merge):
+    topology, x = structure(name)
+    system = parametrize(name, *AMBER14)
+    bundle = from_openmm(system, topology, merge=merge)
+    check_forces(system, bundle, x)
+    check_array_engine(system, bundle, x)
+
+
+@pytest.mark.parametrize("file", ["amber99sbildn.xml", "amberfb15.xml"])
+def test_other_force_fields(file):
+    topology, x = structure("villin")
+    system = parametrize("villin", file)
+    check_array_engine(system, from_openmm(system, topology), x)
+
+
+def test_a_protein_in_water():
+    topology, x = structure("test")
+    system = parametrize("test", *AMBER14, switchDistance=0.8, **IN_WATER)
+    bundle = from_openmm(system, topology, merge=True)
+    check_forces(system, bundle, x)
+    assert bundle.terms["electrostatics"].settings["method"] == "pme"
+    assert bundle.terms["vdw"].settings["switch_distance"] == 0.8
+    assert len(bundle.constraints.lengths) == system.getNumConstraints()
+    assert len(bundle.tables["vdw"]) < 20
+
+
+@pytest.mark.parametrize("method", ["CutoffNonPeriodic", "CutoffPeriodic", "Ewald", "PME", "LJPME"])
+def test_a_box_of_water(method):
+    topology, x = structure("tip3p")
+    options = {"nonbondedMethod": getattr(app, method), "nonbondedCutoff": 0.8, "ewaldErrorTolerance": 1e-3}
+    system = parametrize("tip3p", "tip3p.xml", flexibleConstraints=True, **options)
+    check_forces(system, from_openmm(system, topology), x)
+
+
+def test_what_the_topology_says():
+    topology, _ = structure("alanine dipeptide")
+    system = parametrize("alanine dipeptide", *AMBER14)
+    bundle = from_openmm(system, topology)
+    assert bundle.atomic_numbers.tolist() == [atom.element.atomic_number for atom in topology.atoms()]
+    assert {frozenset(pair) for pair in bundle.bonds.tolist()} == {
+        frozenset((bond[0].index, bond[1].index)) for bond in topology.bonds()
+    }
+    bonds = {frozenset(pair) for pair in bundle.bonds.tolist()}
+    steps = bundle.terms["proper_torsions"].indices
+    assert all(frozenset(pair) in bonds for row in steps.tolist() for pair in pairwise(row))
+    # Improper torsions in amber14: one for each of the four trigonal centers.
+    assert len(bundle.terms["improper_torsions"]) == 4
+
+
+def test_without_a_topology_nothing_is_guessed():
+    _, x = structure("alanine dipeptide")
+    system = parametrize("alanine dipeptide", *AMBER14)
+    bundle = from_openmm(system)
+    assert not bundle.atomic_numbers.any()
+    assert bundle.bonds is None
+    assert sorted(bundle.terms) == ["angles", "bonds", "electrostatics", "torsions", "vdw"]
+    assert bundle.masses.tolist() == [system.getParticleMass(atom)._value for atom in range(len(x))]
+    check_forces(system, bundle, x)
+
+
+def test_a_topology_of_another_system_is_refused():
+    system = parametrize("alanine dipeptide", *AMBER14)
+    with pytest.raises(BundleError, match="has 582 atoms and the System 22 particles"):
+        from_openmm(system, structure("villin")[0])
+
+
+def test_the_system_is_not_changed():
+    system = parametrize("alanine dipeptide", *AMBER14)
+    before = openmm.XmlSerializer.serialize(system)
+    from_openmm(system, structure("alanine dipeptide")[0], merge=True)
+    assert openmm.XmlSerializer.serialize(system) == before
+
+
+def test_charmm36_is_refused_by_the_name_of_each_force():
+    topology, _ = structure("villin")
+    with pytest.raises(UnsupportedError) as error:
+        from_openmm(parametrize("villin", "charmm36.xml"), topology)
+    message = str(error.value)
+    assert "force 2 (CustomTorsionForce): its expression 'k*(theta-theta0)^2'" in message
+    assert "force 3 (CMAPTorsionForce): the standard has no counterpart of a CMAPTorsionForce" in message
+    assert "force 5 (CustomNonbondedForce 'LennardJones')" in message
+    assert "uses tabulated functions" in message
+    assert "force 8 (CustomBondForce 'LennardJones14')" in message
+    assert message.count("\n") == 4
+
+
+def test_the_rest_of_charmm36_has_urey_bradley_terms():
+    topology, x = structure("villin")
+    system = parametrize("villin", "charmm36.xml")
+    for index in (8, 5, 3, 2):
+        system.removeForce(index)
+    bundle = from_openmm(system, topology)
+    assert len(bundle.terms["bonds"]) == topology.getNumBonds()
+    outer = bundle.terms["urey_bradley"].indices
+    angles = {frozenset(row[[0, 2]].tolist()) for row in bundle.terms["angles"].indices}
+    assert len(outer) > 500
+    assert {frozenset(pair) for pair in outer.tolist()} <= angles
+    check_forces(system, bundle, x)
+    check_array_engine(system, bundle, x)
+
+
+def test_virtual_sites_are_where_openmm_has_them():
+    topology, x = structure("tip4pew")
+    system = parametrize("tip4pew", "tip4pew.xml", nonbondedMethod=app.PME, nonbondedCutoff=0.8)
+    bundle = from_openmm(system, topology)
+    check_forces(system, bundle, x)
+    assert len(bundle.virtual_sites.sites) == system.getNumParticles() // 4
+
+
+def test_every_kind_of_site_that_the_standard_has():
+    rng = np.random.default_rng(5)
+    system = openmm.System()
+    for mass in (1, 1, 1, 0, 0, 0, 0, 0):
+        system.addParticle(mass)
+    frame = ([0.5, 0.2, 0.3], [-1, 0.7, 0.3], [-1, 0, 1])
+    system.setVirtualSite(3, openmm.TwoParticleAverageSite(0, 2, 0.3, 0.7))
+    system.setVirtualSite(4, openmm.ThreeParticleAverageSite(2, 0, 1, 0.2, 0.7, 0.1))
+    system.setVirtualSite(5, openmm.OutOfPlaneSite(1, 2, 0, 0.4, -0.2, 0.0))
+    system.setVirtualSite(6, openmm.LocalCoordinatesSite([0, 1, 2], *frame, openmm.Vec3(0.1, -0.2, 0.3)))
+    axes = ([1, 0], [-1, 1], [-1, 1])
+    system.setVirtualSite(7, openmm.LocalCoordinatesSite([1, 2], *axes, openmm.Vec3(0.25, 0, 0)))
+    again = to_openmm(from_openmm(system))
+    x = rng.normal(size=(8, 3))
+    for atom, (found, expected) in enumerate(zip(placed(again, x), placed(system, x), strict=True)):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14, err_msg=str(atom))
+
+
+def placed(system, x):
+    context = Reference(system).context
+    context.setPositions(x)
+    context.computeVirtualSites()
+    return context.getState(positions=True).getPositions(asNumpy=True)._value
+
+
+def test_sites_out_of_the_plane_are_refused():
+    with pytest.raises(UnsupportedError, match=r"particle 3 is an OutOfPlaneSite with weightCross -6\.4"):
+        from_openmm(parametrize("tip5p", "tip5p.xml"), structure("tip5p")[0])
+
+
+def test_several_forces_of_a_kind_are_several_terms():
+    system = openmm.System()
+    for _ in range(3):
+        system.addParticle(1)
+    for length in (0.1, 0.2, 0.3):
+        force = openmm.HarmonicBondForce()
+        force.addBond(0, 1, length, 100)
+        system.addForce(force)
+    bundle = from_openmm(system)
+    assert [(name, bundle.tables[name].column("length")[0]) for name in bundle.terms] == [
+        ("bonds", 0.1),
+        ("bonds_2", 0.2),
+        ("bonds_3", 0.3),
+    ]
+    assert [each["terms"] for each in bundle.provenance["forces"]] == [["bonds"], ["bonds_2"], ["bonds_3"]]
+
+
+def test_forces_without_energy_are_listed_and_left_out():
+    system = openmm.System()
+    system.addParticle(1)
+    for force in (openmm.CMMotionRemover(), openmm.MonteCarloBarostat(1, 300), openmm.AndersenThermostat(300, 1)):
+        system.addForce(force)
+    system.addForce(openmm.HarmonicBondForce())
+    bundle = from_openmm(system)
+    assert not bundle.terms
+    assert [each["force"] for each in bundle.provenance["forces"]] == [
+        "CMMotionRemover",
+        "MonteCarloBarostat",
+        "AndersenThermostat",
+        "HarmonicBondForce",
+    ]
+
+
+def test_a_force_that_is_not_known_is_refused_by_its_name():
+    system = openmm.System()
+    system.addParticle(1)
+    system.addForce(openmm.CMMotionRemover())
+    force = openmm.GBSAOBCForce()
+    force.setName("implicit water")
+    system.addForce(force)
+    with pytest.raises(UnsupportedError, match=r"force 1 \(GBSAOBCForce 'implicit water'\): .* of a GBSAOBCForce"):
+        from_openmm(system)
+
+
+def test_periodic_bonded_forces_are_refused():
+    system = openmm.System()
+    force = openmm.HarmonicAngleForce()
+    force.setUsesPeriodicBoundaryConditions(True)
+    system.addForce(force)
+    with pytest.raises(UnsupportedError, match=r"force 0 \(HarmonicAngleForce\): it uses periodic boundary conditions"):
+        from_openmm(system)
+
+
+def test_openmm_missing_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openmm", None)
+    with pytest.raises(MissingDependencyError, match="from_openmm needs the package 'openmm'"):
+        from_openmm(None)
