@@ -40,6 +40,7 @@ class LambdaModule(Evaluator):
         values = {name: table.values for name, table in bundle.tables.items()}
         self._inputs = {name: array for name, array in values.items() if backend_of(array).is_tracked(array)}
         self._evaluator = engine.prepare(bundle.snapshot(), hosted=True)
+        self._positions_alone = Packing(bundle.n_atoms)
         # Kept, so that compiled code is found again: one function for each set of tables that are inputs.
         self._functions: dict[tuple[Packing, frozenset[str], bool], Callable[..., tuple[Array, ...]]] = {}
 
@@ -68,14 +69,17 @@ class LambdaModule(Evaluator):
 
     def _call(self, x: Array, tables: Arrays, *, each_term: bool) -> Array:
         given = {**self._inputs, **tables}
-        packing = Packing(
-            self._bundle.n_atoms,
-            tuple((name, tuple(table.shape)) for name, table in sorted(given.items())),
-            frozenset(name for name, table in given.items() if not self._host.is_tracked(table)),
-        )
+        packing = self._packing(given) if given else self._positions_alone
         key = packing, packing.constants, each_term
         function = self._functions.get(key)
         if function is None:
             source = self._evaluator.source(packing, each_term=each_term)
             function = self._functions[key] = self._host.differentiable(EngineFunction(source))
         return function(packing.pack(self._host.namespace, x, given))[0]
+
+    def _packing(self, tables: Arrays) -> Packing:
+        return Packing(
+            self._bundle.n_atoms,
+            tuple((name, tuple(table.shape)) for name, table in sorted(tables.items())),
+            frozenset(name for name, table in tables.items() if not self._host.is_tracked(table)),
+        )

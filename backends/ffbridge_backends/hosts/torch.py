@@ -22,11 +22,16 @@ __all__ = ["differentiable"]
 def differentiable(function: EngineFunction) -> Callable[..., tuple[Array, ...]]:
     """Return the engine function as a function of tensors that takes part in autograd and torch.func."""
 
-    @torch.compiler.disable(reason="an engine of another framework runs here")
     def call(*inputs: Array) -> tuple[Array, ...]:
+        if torch.compiler.is_compiling():
+            return outside_of_graphs(*inputs)
         if function.has_slope and inputs[0].requires_grad and torch.is_grad_enabled() and not _transformed():
             return _EnergyWithSlope.apply(function, *inputs)
         return _Call.apply(function, *inputs)
+
+    @torch.compiler.disable(reason="an engine of another framework runs here")
+    def outside_of_graphs(*inputs: Array) -> tuple[Array, ...]:
+        return call(*inputs)
 
     return call
 
