@@ -17,8 +17,10 @@ from ffbridge.graph import Graph, read_graph, write_graph
 from ffbridge.io import load, save
 from ffbridge.mapping import Identity, Linear, Mapping, Select
 from ffbridge.potential import Potential, potential
+from ffbridge.producers.arrays import TermArrays, from_arrays
 from ffbridge.producers.espaloma import espaloma_graph, from_espaloma
 from ffbridge.producers.openff import from_interchange
+from ffbridge.producers.openmm import from_openmm
 from ffbridge.registry import (
     BackendInfo,
     backends,
@@ -55,6 +57,7 @@ __all__ = [
     "Select",
     "Table",
     "Term",
+    "TermArrays",
     "TimemachinePotential",
     "Trainable",
     "Transfer",
@@ -64,8 +67,10 @@ __all__ = [
     "engines",
     "espaloma_graph",
     "fingerprint",
+    "from_arrays",
     "from_espaloma",
     "from_interchange",
+    "from_openmm",
     "load",
     "named_weights",
     "potential",

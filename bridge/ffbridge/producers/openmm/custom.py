@@ -190,8 +190,7 @@ def _corners(coordinate: str, q: Floats) -> Floats:
     chains = {
         "distance": (origin, q[:, None] * x),
         "angle": (x, origin, around),
-        # Looking along z, from the first atom to the last one turns by q counterclockwise about -z, the way φ counts.
-        "dihedral": (x, origin, z, z + around * [1.0, -1.0, 1.0]),
+        "dihedral": (x, origin, z, z + around),
     }
     return np.stack(chains[coordinate], axis=1)
 
