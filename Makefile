@@ -31,7 +31,7 @@ $(STAMP): $(SOURCES)
 	$(PYTHON) -m venv $(VENV)
 	rm -f $(VENV)/installed-*
 	$(PIP) install $(CONSTRAINED) hatchling editables
-	$(PIP) install $(CONSTRAINED) --no-build-isolation --editable ".[all,dev]"
+	$(PIP) install $(CONSTRAINED) --no-build-isolation --editable ".[all,dev,examples]"
 	$(PIP) install --no-build-isolation --no-deps --editable tests/example_plugin
 	touch $@
 

@@ -64,7 +64,7 @@ def named_weights(model: Any) -> dict[str, Array]:
 
 def _walk(node: Any, name: str) -> Iterator[tuple[str, Array]]:
     """Yield name and array of every weight below a node. None stands for a weight that is left out, as in JAX."""
-    children = None if node is None else _children(node)
+    children = _children(node)
     if children is not None:
         for key, child in children:
             yield from _walk(child, f"{name}.{key}" if name else str(key))
