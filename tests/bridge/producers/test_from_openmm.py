@@ -130,6 +130,23 @@ def test_the_rest_of_charmm36_has_urey_bradley_terms():
     check_array_engine(system, bundle, x)
 
 
+def test_bonds_of_a_three_membered_ring_are_no_urey_bradley_terms():
+    topology = app.Topology()
+    residue = topology.addResidue("TRI", topology.addChain())
+    atoms = [topology.addAtom(name, app.Element.getBySymbol("C"), residue) for name in "ABCD"]
+    system, force = openmm.System(), openmm.HarmonicBondForce()
+    for _ in atoms:
+        system.addParticle(12)
+    for i, j in [(0, 1), (1, 2), (0, 2), (2, 3)]:
+        topology.addBond(atoms[i], atoms[j])
+        force.addBond(i, j, 0.15, 100)
+    force.addBond(3, 0, 0.25, 50)
+    system.addForce(force)
+    terms = from_openmm(system, topology).terms
+    assert terms["bonds"].indices.tolist() == [[0, 1], [1, 2], [0, 2], [2, 3]]
+    assert terms["urey_bradley"].indices.tolist() == [[3, 0]]
+
+
 def test_virtual_sites_are_where_openmm_has_them():
     topology, x = structure("tip4pew")
     system = parametrize("tip4pew", "tip4pew.xml", nonbondedMethod=app.PME, nonbondedCutoff=0.8)

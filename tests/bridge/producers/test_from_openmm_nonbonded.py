@@ -120,28 +120,28 @@ def test_exceptions_across_the_box_are_at_the_nearest_image(x):
     check_forces(system, from_openmm(system), x)
 
 
+def without(force, atom, *, charge):
+    """Take the depth of an atom away, and its charge if asked, from its exceptions as well."""
+    before, sigma, _ = force.getParticleParameters(atom)
+    force.setParticleParameters(atom, 0 if charge else before, sigma, 0)
+    for number in range(force.getNumExceptions()):
+        i, j, product, width, depth = force.getExceptionParameters(number)
+        if atom in (i, j):
+            force.setExceptionParameters(number, i, j, 0 * product if charge else product, width, 0 * depth)
+
+
 def test_open_fractions_are_those_of_most_pairs():
     force = nonbonded()
-    _, sigma, _ = force.getParticleParameters(2)
-    force.setParticleParameters(2, 0, sigma, 0)
-    for number in range(force.getNumExceptions()):
-        i, j, product, width, depth = force.getExceptionParameters(number)
-        if 2 in (i, j):
-            force.setExceptionParameters(number, i, j, 0 * product, width, 0 * depth)
-    force.setParticleParameters(4, 0.3, sigma, 0)
-    for number in range(force.getNumExceptions()):
-        i, j, product, width, depth = force.getExceptionParameters(number)
-        if 4 in (i, j):
-            charges = [force.getParticleParameters(atom)[0] for atom in (i, j)]
-            scale = 1 / 1.2 if product._value else 0
-            force.setExceptionParameters(number, i, j, scale * charges[0] * charges[1], width, 0 * depth)
+    without(force, 1, charge=False)
+    without(force, 2, charge=True)
     bundle = from_openmm(system_of(force))
     found = bundle.exceptions
     kept = {tuple(pair): row for pair, *row in zip(found.pairs.tolist(), found.kept_charge, found.kept_lj, strict=True)}
-    # Atom 2 has neither charge nor depth: nothing is known. Atom 4 has a charge: its pairs are like others of it.
-    assert kept[0, 2] == [0, 0]
-    assert kept[3, 4] == [0, 0]
-    np.testing.assert_allclose(kept[1, 3], (1 / 1.2, 0.5), rtol=1e-12)
+    # Atom 2 has neither charge nor depth: nothing is known. Atom 1 has a charge: its pairs are like others that keep
+    # the same part of theirs.
+    assert kept[0, 2] == kept[2, 4] == [0, 0]
+    assert kept[0, 1] == kept[4, 5] == [0, 0]
+    np.testing.assert_allclose(kept[1, 3], (1 / 1.2, 0.5), rtol=1e-9)
     assert any("fractions of exceptions are open" in text for text in bundle.provenance["conversions"])
 
 
