@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from ffbridge.errors import BundleError, MissingDependencyError, UnsupportedError
+from ffbridge.errors import BundleError, MissingDependencyError, UnsupportedError, ValidationError
 from ffbridge.exporters.openmm import to_openmm
 from ffbridge.producers.openmm import from_openmm
 
@@ -183,6 +183,46 @@ def placed(system, x):
 def test_sites_out_of_the_plane_are_refused():
     with pytest.raises(UnsupportedError, match=r"particle 3 is an OutOfPlaneSite with weightCross -6\.4"):
         from_openmm(parametrize("tip5p", "tip5p.xml"), structure("tip5p")[0])
+
+
+def test_local_coordinates_of_four_parents_are_taken_if_three_have_weights():
+    system = openmm.System()
+    for mass in (1, 1, 1, 1, 0):
+        system.addParticle(mass)
+    axes = ([0, -1, 1, 0], [0, -1, 0, 1])
+    place = openmm.Vec3(0.1, 0.2, 0.3)
+    system.setVirtualSite(4, openmm.LocalCoordinatesSite([0, 1, 2, 3], [0, 1, 0, 0], *axes, place))
+    x = np.random.default_rng(5).normal(size=(5, 3))
+    bundle = from_openmm(system)
+    assert bundle.virtual_sites.parents.tolist() == [[1, 2, 3]]
+    np.testing.assert_allclose(placed(to_openmm(bundle), x), placed(system, x), rtol=1e-12)
+    system.setVirtualSite(4, openmm.LocalCoordinatesSite([0, 1, 2, 3], [0.5, 0.5, 0, 0], *axes, place))
+    with pytest.raises(UnsupportedError, match="particle 4 is a virtual site of 4 parents"):
+        from_openmm(system)
+
+
+def test_other_virtual_sites_are_refused():
+    system = openmm.System()
+    for mass in (1, 0):
+        system.addParticle(mass)
+    axes = [openmm.Vec3(*row) for row in np.eye(3)]
+    system.setVirtualSite(1, openmm.SymmetrySite(0, *axes, openmm.Vec3(0.1, 0, 0), False))
+    # OpenMM's Python interface does not tell its class.
+    with pytest.raises(
+        UnsupportedError, match="particle 1 is a virtual site of the class VirtualSite; the standard has"
+    ):
+        from_openmm(system)
+
+
+def test_values_that_the_standard_does_not_allow_are_faults():
+    system = openmm.System()
+    for _ in range(4):
+        system.addParticle(1)
+    force = openmm.PeriodicTorsionForce()
+    force.addTorsion(0, 1, 2, 3, 0, 0.0, 1.0)
+    system.addForce(force)
+    with pytest.raises(ValidationError, match="T-7"):
+        from_openmm(system)
 
 
 def test_several_forces_of_a_kind_are_several_terms():

@@ -47,7 +47,7 @@ _INTERACTION = {
 _ARITY = {"distance": 2, "angle": 3, "dihedral": 4}
 _NOT_ANALYTIC = ("step", "delta", "select", "min", "max", "abs", "floor", "ceil")
 _N_POINTS = 16
-_ROUNDING = 1e-9
+_ROUNDING = 1e-11
 
 
 @dataclass(frozen=True)
@@ -128,12 +128,13 @@ def _known(kind: str, coordinate: str) -> list[str]:
 def _match(force: Any, names: list[str], known: list[str], candidates: Iterator[tuple[Match, Floats, Floats]]) -> Match:
     """Return the first candidate, given with its values and those of the expression, that differs by a factor."""
     for candidate, values, expected in candidates:
-        factors = expected / values
+        with np.errstate(all="ignore"):
+            factors = expected / values
         if np.isfinite(factors).all() and factors[0] and np.ptp(factors) <= _ROUNDING * abs(factors[0]):
             # Whole factors, and their reciprocals, are meant where rounding is all that differs.
             factor = float(np.median(factors))
             near = round(factor) if abs(factor) >= 1 else 1 / round(1 / factor)
-            return replace(candidate, factor=near if abs(near - factor) <= _ROUNDING * abs(near) else factor)
+            return replace(candidate, factor=near if abs(near - factor) <= 1e-13 * abs(near) else factor)
     raise UnsupportedError(
         f"its expression {force.getEnergyFunction()!r} of the parameters {', '.join(names) or 'none'} is none of the "
         f"standard's forms of this kind, each with a parameter for every column: {', '.join(known)}"

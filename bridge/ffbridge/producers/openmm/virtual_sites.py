@@ -57,7 +57,9 @@ def _read(atom: int, site: Any) -> tuple[list[int], Floats, list[float]]:
             parents, weights = _used(atom, parents, weights)
         return _padded(parents, weights), _widened(weights), position
     if kind not in ("TwoParticleAverageSite", "ThreeParticleAverageSite", "OutOfPlaneSite"):
-        raise UnsupportedError(f"particle {atom} is a {kind}, which the standard has no virtual site for")
+        raise UnsupportedError(
+            f"particle {atom} is a virtual site of the class {kind}; the standard has averages and local coordinates only"
+        )
     if kind == "OutOfPlaneSite":
         if cross := site.getWeightCross():
             raise UnsupportedError(
@@ -79,7 +81,9 @@ def _used(atom: int, parents: list[int], weights: Floats) -> tuple[list[int], Fl
     """Return the parents that have a weight."""
     columns = np.flatnonzero((weights != 0).any(axis=0))
     if len(columns) > _PARENTS:
-        raise UnsupportedError(f"particle {atom} is a virtual site of {len(columns)} parents; the standard has 3")
+        raise UnsupportedError(
+            f"particle {atom} is a virtual site of {len(columns)} parents, and a virtual site of the standard has three"
+        )
     return [parents[column] for column in columns], weights[:, columns]
 
 
