@@ -58,7 +58,8 @@ def _read(atom: int, site: Any) -> tuple[list[int], Floats, list[float]]:
         return _padded(parents, weights), _widened(weights), position
     if kind not in ("TwoParticleAverageSite", "ThreeParticleAverageSite", "OutOfPlaneSite"):
         raise UnsupportedError(
-            f"particle {atom} is a virtual site of the class {kind}; the standard has averages and local coordinates only"
+            f"particle {atom} is a virtual site of the class {kind}; the standard has averages and local "
+            "coordinates only"
         )
     if kind == "OutOfPlaneSite":
         if cross := site.getWeightCross():
