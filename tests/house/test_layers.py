@@ -27,7 +27,7 @@ FRAMEWORKS = {
     "torch_geometric",
 }
 # Where the core may import a framework, inside a function: what reads or writes that framework's own objects.
-ADAPTERS = ("graph", "producers", "exporters", "targets", "demo")
+ADAPTERS = ("building", "graph", "producers", "exporters", "targets", "demo")
 BELOW = {
     "ffbridge": {"ffbridge_backends"},
     "ffbridge_backends": set(),

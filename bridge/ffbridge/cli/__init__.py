@@ -1,4 +1,4 @@
-"""The command line: ``ffbridge demo|backends|convert|inspect|validate|energy``."""
+"""The command line: ``ffbridge demo|backends|build|convert|inspect|validate|energy``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from ffbridge.errors import FFBridgeError
 
 from .backends import backends
+from .build import build
 from .convert import convert
 from .demo import demo
 from .energy import energy
@@ -25,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, backends, convert, inspect, validate, energy):
+for command in (demo, backends, build, convert, inspect, validate, energy):
     app.command()(command)
 
 

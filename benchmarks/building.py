@@ -1,0 +1,111 @@
+"""``ffbridge build`` beside a loop over plain ``Interchange.from_smirnoff``: molecules per second and core.
+
+MiniDrugBank comes with openff-toolkit. Both have one process and one thread, and the same molecules; the loop has its
+force field read and its charge model used once before the clock starts, as ``ffbridge build`` has, which besides reads
+the molecules, and makes and writes the bundles. Processor time is compared, so that other programs on the machine do
+not count; that of a run with one molecule is taken off, as the start. Figures go to
+``benchmarks/results/building.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import sys
+import tempfile
+import warnings
+from contextlib import redirect_stderr
+from itertools import islice
+from pathlib import Path
+from statistics import mean, median
+from time import process_time
+
+os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+os.environ.setdefault("DGLBACKEND", "pytorch")
+
+from ffbridge.building import build_bundles, read_records
+
+__all__ = ["main"]
+
+FORCE_FIELD = "openff_unconstrained-2.3.0.offxml"
+OUTPUT = Path(__file__).parent / "results" / "building.json"
+
+
+def minidrugbank():
+    """The path of the file."""
+    import openff.toolkit
+
+    return Path(openff.toolkit.__file__).parent / "data" / "molecules" / "MiniDrugBank.sdf"
+
+
+def plain(source):
+    """Processor seconds of each molecule by ``Interchange.from_smirnoff``, in a process that has done one before."""
+    from openff.interchange import Interchange
+    from openff.toolkit import ForceField, Molecule
+    from rdkit.rdBase import BlockLogs
+
+    force_field = ForceField(FORCE_FIELD)
+    with BlockLogs(), redirect_stderr(None):
+        molecules = Molecule.from_file(str(source), allow_undefined_stereo=True)
+    Interchange.from_smirnoff(force_field, Molecule.from_smiles("C").to_topology())
+    seconds = []
+    for molecule in molecules:
+        start = process_time()
+        Interchange.from_smirnoff(force_field, molecule.to_topology())
+        seconds.append(process_time() - start)
+    return seconds
+
+
+def built(source, folder, *, jobs=1):
+    """What ``build_bundles`` reports, and the processor time of its workers [s]."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    report = build_bundles(source, folder, force_field=FORCE_FIELD, jobs=jobs, allow_undefined_stereo=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return report, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main():
+    """Measure, print and write the figures; exit code 1 if one process is less than ten times as fast."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--molecules", type=int, default=60)
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source, first = folder / "molecules.sdf", folder / "first.sdf"
+        texts = [record.text for record in islice(read_records(minidrugbank()), options.molecules)]
+        source.write_text("".join(texts))
+        first.write_text(texts[0])
+        _, start = built(first, folder / "first")
+        report, whole = built(source, folder / "one")
+        again, _ = built(source, folder / "one")
+        two, _ = built(source, folder / "two", jobs=2)
+        seconds = plain(source)
+        failures = (folder / "one" / "failures.jsonl").read_text().splitlines()
+    per_molecule = (whole - start) / (report.n_built - 1)
+    results = {
+        "force_field": FORCE_FIELD,
+        "n_records": len(texts),
+        "n_built": report.n_built,
+        "failures": [json.loads(line) for line in failures],
+        "plain from_smirnoff": {"n": len(seconds), "processor_seconds": mean(seconds), "median": median(seconds)},
+        "ffbridge build": {"n": report.n_built, "processor_seconds": per_molecule},
+        "molecules_per_second_and_core": {"plain from_smirnoff": 1 / mean(seconds), "ffbridge build": 1 / per_molecule},
+        "speedup": mean(seconds) / per_molecule,
+        "wall_seconds_with_start": {
+            "one process": report.seconds,
+            "one process, all there": again.seconds,
+            "two processes": two.seconds,
+        },
+    }
+    print(json.dumps(results, indent=2))
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    return 0 if results["speedup"] >= 10 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
