@@ -10,8 +10,7 @@ import pytest
 
 import ffbridge as fb
 from ffbridge.errors import ExchangeError
-
-from .bridge.test_potential import random_bundle
+from tests.bridge.bundles import random_bundle
 
 DTYPES = ("bool", "int8", "int64", "uint16", "float32", "float64", "complex128")
 
