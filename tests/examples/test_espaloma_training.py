@@ -14,6 +14,15 @@ import torch
 import ffbridge as fb
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Threads that meet for operations this small cost more than they gain, ten times more on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def result():
     return espaloma_training.train(smiles=("CCO", "CC(=O)[O-]"), n_conformers=4, steps=100)
