@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from math import isnan
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ffbridge.backend import Array, Backend, Capabilities
@@ -205,6 +206,10 @@ class TorchBackend(Backend):
     def has_values(self, array: Array) -> bool:
         """False inside torch.func and torch.compile."""
         return not (self._is_wrapped(array) or self.framework.compiler.is_compiling())
+
+    def has_nan(self, array: Array) -> bool:
+        """By the sum, which is NaN if one element is."""
+        return isnan(array.detach().sum().item())
 
     def detach(self, array: Array) -> Array:
         """The tensor without its graph."""

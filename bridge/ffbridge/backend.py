@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import isnan
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -154,6 +155,12 @@ class Backend(Plugin):
     def has_values(self, array: Array) -> bool:
         """Whether the array has values now: it has none while it is being traced."""
         return True
+
+    def has_nan(self, array: Array) -> bool:
+        """Whether a floating-point array that has values holds NaN, or infinities of both signs."""
+        from ffbridge.snapshot import snapshot
+
+        return isnan(snapshot(array).sum())
 
     def detach(self, array: Array) -> Array:
         """The same values without the gradient that the array carries. Needed where arrays carry one themselves."""

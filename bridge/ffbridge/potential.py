@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isnan
 from typing import Any
 
 import numpy as np
@@ -104,8 +103,7 @@ class Potential:
 
     def _checked(self, energy: Array, x: Array, tables: Tables) -> Array:
         """Return the energy; where it is NaN because an input is, raise. What is traced has no values to look at."""
-        # The sum is NaN if one of them is; and where it is for another reason (inf - inf), no input is found at fault.
-        if self.host.has_values(energy) and isnan(snapshot(energy).sum()):
+        if self.host.has_values(energy) and self.host.has_nan(energy):
             for what, array in {"positions": x, **{f"tables/{name}": table for name, table in tables.items()}}.items():
                 bad = np.argwhere(~np.isfinite(snapshot(array)))
                 if len(bad):

@@ -93,7 +93,7 @@ class _EnergyWithSlope(torch.autograd.Function):
         packed, slope = ctx.saved_tensors
         if torch.is_grad_enabled():  # a graph of the derivative is wanted, and `slope` has none
             return (None, *_Call.apply(ctx.function.vjp(), packed, cotangents))
-        return None, (slope.reshape(len(cotangents), -1) * cotangents).reshape(-1)
+        return None, (slope.view(len(cotangents), -1) * cotangents).view(-1)
 
     @staticmethod
     def jvp(ctx: Any, _: None, tangent: Array) -> tuple[Array, ...]:
