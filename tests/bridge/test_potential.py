@@ -201,5 +201,6 @@ class TestRefusals:
         settings = {**whole.settings, "method": "reaction_field", "cutoff": 0.9, "periodic": False, "dielectric": 78.3}
         terms = {**bundle.terms, "electrostatics": replace(whole, settings=settings)}
         changed = replace(bundle, terms=terms)
-        with pytest.raises(fb.errors.UnsupportedError, match="terms/electrostatics/settings/method.*not 'reaction_field'"):
+        match = "terms/electrostatics/settings/method.*not 'reaction_field'"
+        with pytest.raises(fb.errors.UnsupportedError, match=match):
             fb.potential(changed, engine="torch")
