@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ffbridge.backend import Array, Backend
-from ffbridge.energy.api import analytic_value_and_grad, by_term, packed_energies, packed_pullback, total
+from ffbridge.energy.api import analytic_value_and_grad, packed_energies, packed_pullback
+from ffbridge.energy.evaluator import ArrayEvaluator
 from ffbridge.energy.plan import Structure
 from ffbridge.engine import ArrayEngine, Arrays, EngineEvaluator, Evaluation
 from ffbridge.exchange import share
@@ -17,18 +18,7 @@ __all__ = ["AnalyticEngine", "CupyEngine", "NumpyEngine", "cupy", "numpy"]
 
 
 @dataclass(frozen=True, eq=False)
-class _AnalyticEvaluator(EngineEvaluator):
-    backend: Backend
-    structure: Structure
-    arrays: dict[str, Array]
-    tables: dict[str, Array]
-
-    def by_term(self, x: Array, tables: Arrays) -> dict[str, Array]:
-        return by_term(self.backend, self.structure, self.arrays, x, {**self.tables, **tables})
-
-    def energy(self, x: Array, tables: Arrays) -> Array:
-        return total(self.backend, self.structure, self.arrays, x, {**self.tables, **tables})
-
+class _AnalyticEvaluator(ArrayEvaluator):
     def value_and_grad(self, x: Array, tables: Arrays) -> Evaluation:
         given = {name: share(table, self.backend).array for name, table in tables.items()}
         x = share(x, self.backend).array
@@ -40,7 +30,7 @@ class _AnalyticEvaluator(EngineEvaluator):
             engine=self.backend.name,
             backend=self.backend,
             packing=packing,
-            n_energies=self.structure.n_systems * (len(self.structure.terms) if each_term else 1),
+            n_energies=self.n_energies(each_term=each_term),
             energies=lambda packed: packed_energies(*prepared, packed, packing=packing, each_term=each_term),
             pullback=lambda packed, weights: packed_pullback(
                 *prepared, packed, weights, packing=packing, each_term=each_term

@@ -12,6 +12,7 @@ from typing import Any
 from ffbridge.backend import Array, Backend
 from ffbridge.bundle import Bundle
 from ffbridge.energy.api import EnergyFunction, by_term, packed_energies, total
+from ffbridge.energy.evaluator import ArrayEvaluator
 from ffbridge.energy.plan import Structure
 from ffbridge.energy.total import energies
 from ffbridge.engine import ArrayEngine, Arrays, EngineEvaluator, Evaluation
@@ -183,11 +184,7 @@ class _JaxSource(FunctionSource):
 
 
 @dataclass(frozen=True, eq=False)
-class _JaxEvaluator(EngineEvaluator):
-    backend: Backend
-    structure: Structure
-    arrays: dict[str, Array]
-    tables: dict[str, Array]
+class _JaxEvaluator(ArrayEvaluator):
     x64: bool
     evaluate: EnergyFunction
 
@@ -213,9 +210,8 @@ class _JaxEvaluator(EngineEvaluator):
             return Evaluation(_without_fill(found.energy, x), _without_fill(found.forces, x), found.tables)
 
     def source(self, packing: Packing, *, each_term: bool) -> FunctionSource:
-        n_energies = self.structure.n_systems * (len(self.structure.terms) if each_term else 1)
         prepared = (self.backend, self.structure, self.arrays, self.tables)
-        return _JaxSource(*prepared, packing, n_energies, each_term, self.x64, self.evaluate)
+        return _JaxSource(*prepared, packing, self.n_energies(each_term=each_term), each_term, self.x64, self.evaluate)
 
 
 class JaxEngine(ArrayEngine):

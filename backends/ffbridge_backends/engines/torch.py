@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ffbridge.backend import Array, Backend
-from ffbridge.energy.api import by_term, packed_energies, total
+from ffbridge.energy.api import packed_energies
+from ffbridge.energy.evaluator import ArrayEvaluator
 from ffbridge.energy.plan import Structure
 from ffbridge.engine import ArrayEngine, Arrays, EngineEvaluator, Evaluation
 from ffbridge.exchange import share
@@ -72,18 +73,8 @@ class _TorchSource(FunctionSource):
 
 
 @dataclass(frozen=True, eq=False)
-class _TorchEvaluator(EngineEvaluator):
+class _TorchEvaluator(ArrayEvaluator):
     torch: ModuleType
-    backend: Backend
-    structure: Structure
-    arrays: dict[str, Array]
-    tables: dict[str, Array]
-
-    def by_term(self, x: Array, tables: Arrays) -> dict[str, Array]:
-        return by_term(self.backend, self.structure, self.arrays, x, {**self.tables, **tables})
-
-    def energy(self, x: Array, tables: Arrays) -> Array:
-        return total(self.backend, self.structure, self.arrays, x, {**self.tables, **tables})
 
     def value_and_grad(self, x: Array, tables: Arrays) -> Evaluation:
         """Leave the caller's graph alone: derivatives are taken on detached inputs and are plain values."""
@@ -99,10 +90,9 @@ class _TorchEvaluator(EngineEvaluator):
         return share(backend_of(array).detach(array), self.backend).array.detach().requires_grad_()
 
     def source(self, packing: Packing, *, each_term: bool) -> FunctionSource:
-        n_energies = self.structure.n_systems * (len(self.structure.terms) if each_term else 1)
         tables = {name: table.detach() for name, table in self.tables.items()}
         prepared = (self.torch, self.backend, self.structure, self.arrays, tables)
-        return _TorchSource(*prepared, packing, n_energies, each_term)
+        return _TorchSource(*prepared, packing, self.n_energies(each_term=each_term), each_term)
 
 
 class TorchEngine(ArrayEngine):
@@ -119,7 +109,7 @@ class TorchEngine(ArrayEngine):
         self, backend: Backend, structure: Structure, arrays: dict[str, Array], tables: dict[str, Array]
     ) -> EngineEvaluator:
         """Return an evaluator that differentiates by autograd."""
-        return _TorchEvaluator(self.framework, backend, structure, arrays, tables)
+        return _TorchEvaluator(backend, structure, arrays, tables, self.framework)
 
 
 engine = TorchEngine()

@@ -11,6 +11,8 @@ module                 holds
 :mod:`.pairs`          which pairs of atoms interact
 :mod:`.plan`           what a bundle becomes before it is evaluated: index arrays and a hashable structure
 :mod:`.total`          the energy of every term, and its analytic derivatives to positions and tables
+:mod:`.api`            the same in the shapes that callers use
+:mod:`.evaluator`      a bundle's plan and arrays in one framework, as engines hold them
 =====================  ===============================================================================================
 
 Inside, positions are ``(n_atoms, 3, n_conformers)``: conformers are the last, contiguous axis.
