@@ -2,37 +2,39 @@
 
 Arrays cross by DLPack (`to`), DGL graphs as named arrays (`read_graph`), force-field parameters as bundles of the
 standard in ``spec/bundle.md`` (`from_interchange`, `load`), and any engine evaluates a bundle (`potential`).
-Importing this package imports no framework.
+Importing this package imports no framework, not even NumPy: what needs it is imported when it is first used.
 """
 
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ffbridge import errors
 from ffbridge.backend import Backend, Capabilities
 from ffbridge.bundle import Bundle, Model
-from ffbridge.concatenate import concatenate
 from ffbridge.engine import ArrayEngine, Engine, Evaluation
 from ffbridge.exchange import Transfer, to, transfer
-from ffbridge.exporters.openmm import to_openmm
-from ffbridge.exporters.timemachine import TimemachinePotential, timemachine_parameters, to_timemachine
-from ffbridge.fingerprint import fingerprint, named_weights
-from ffbridge.graph import Graph, read_graph, write_graph
-from ffbridge.io import load, save
 from ffbridge.mapping import Identity, Linear, Mapping, Select
-from ffbridge.potential import Potential, potential
-from ffbridge.producers.arrays import TermArrays, from_arrays
-from ffbridge.producers.espaloma import espaloma_graph, from_espaloma
-from ffbridge.producers.openff import from_interchange
-from ffbridge.producers.openmm import from_openmm
-from ffbridge.registry import (
-    BackendInfo,
-    backends,
-    engines,
-    register_backend,
-    register_engine,
-)
-from ffbridge.separate import separate
+from ffbridge.registry import BackendInfo, backends, engines, register_backend, register_engine
 from ffbridge.table import ParameterKey, Table
 from ffbridge.term import Constraints, Exceptions, Term, VirtualSites
-from ffbridge.trainable import Parameter, Trainable, trainable
-from ffbridge.validate import validate
+
+if TYPE_CHECKING:
+    from ffbridge.concatenate import concatenate
+    from ffbridge.exporters.openmm import to_openmm
+    from ffbridge.exporters.timemachine import TimemachinePotential, timemachine_parameters, to_timemachine
+    from ffbridge.fingerprint import fingerprint, named_weights
+    from ffbridge.graph import Graph, read_graph, write_graph
+    from ffbridge.io import load, save
+    from ffbridge.potential import Potential, potential
+    from ffbridge.producers.arrays import TermArrays, from_arrays
+    from ffbridge.producers.espaloma import espaloma_graph, from_espaloma
+    from ffbridge.producers.openff import from_interchange
+    from ffbridge.producers.openmm import from_openmm
+    from ffbridge.separate import separate
+    from ffbridge.trainable import Parameter, Trainable, trainable
+    from ffbridge.validate import validate
 
 __version__ = "0.1.0"
 
@@ -65,6 +67,7 @@ __all__ = [
     "backends",
     "concatenate",
     "engines",
+    "errors",
     "espaloma_graph",
     "fingerprint",
     "from_arrays",
@@ -88,3 +91,57 @@ __all__ = [
     "validate",
     "write_graph",
 ]
+
+_LAZY = {
+    "Graph": "ffbridge.graph",
+    "Parameter": "ffbridge.trainable",
+    "Potential": "ffbridge.potential",
+    "TermArrays": "ffbridge.producers.arrays",
+    "TimemachinePotential": "ffbridge.exporters.timemachine",
+    "Trainable": "ffbridge.trainable",
+    "concatenate": "ffbridge.concatenate",
+    "espaloma_graph": "ffbridge.producers.espaloma",
+    "fingerprint": "ffbridge.fingerprint",
+    "from_arrays": "ffbridge.producers.arrays",
+    "from_espaloma": "ffbridge.producers.espaloma",
+    "from_interchange": "ffbridge.producers.openff",
+    "from_openmm": "ffbridge.producers.openmm",
+    "load": "ffbridge.io",
+    "named_weights": "ffbridge.fingerprint",
+    "potential": "ffbridge.potential",
+    "read_graph": "ffbridge.graph",
+    "save": "ffbridge.io",
+    "separate": "ffbridge.separate",
+    "timemachine_parameters": "ffbridge.exporters.timemachine",
+    "to_openmm": "ffbridge.exporters.openmm",
+    "to_timemachine": "ffbridge.exporters.timemachine",
+    "trainable": "ffbridge.trainable",
+    "validate": "ffbridge.validate",
+    "write_graph": "ffbridge.graph",
+}
+"""The module of each public name that is imported when it is first used."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """A package whose public names win over its modules of the same name.
+
+    An import of ``ffbridge.potential`` binds the module to the attribute ``potential``, which is the function's.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _LAZY and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -18,8 +18,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-import numpy as np
-
 from ffbridge.backend import Array
 from ffbridge.registry import backend_of
 
@@ -121,6 +119,8 @@ class Linear(Mapping):
 
     def take(self, rows: Array) -> Linear:
         """Return the mapping of these interactions. The offsets must have values: a trace has none."""
+        import numpy as np
+
         from ffbridge.exchange import share
         from ffbridge.snapshot import snapshot
 
