@@ -38,7 +38,10 @@ class LambdaModule(Evaluator):
         self._host = host
         self._bundle = bundle
         values = {name: table.values for name, table in bundle.tables.items()}
-        self._inputs = {name: array for name, array in values.items() if backend_of(array).is_tracked(array)}
+        # A gradient of another framework than the host is refused here, with the ways out, instead of being lost.
+        self._inputs = {
+            name: share(array, host).array for name, array in values.items() if backend_of(array).is_tracked(array)
+        }
         self._evaluator = engine.prepare(bundle.snapshot(), hosted=True)
         self._positions_alone = Packing(bundle.n_atoms)
         # Kept, so that compiled code is found again: one function for each set of tables that are inputs.

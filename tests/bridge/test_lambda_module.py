@@ -264,6 +264,13 @@ class TestRefusals:
         with pytest.raises(fb.errors.UnsupportedError, match="'numpy' has first derivatives"):
             jax.hessian(lambda x: U(x).sum())(jax.numpy.asarray(x))
 
+    @pytest.mark.parametrize("engine", ["numpy", "jax", "torch"])
+    def test_a_bundle_that_carries_a_gradient_of_another_framework_than_the_host(self, bundle, engine):
+        charges = torch.tensor(bundle.tables["coulomb"].values, requires_grad=True)
+        carrying = bundle.to("torch").replace_table("coulomb", charges)
+        with pytest.raises(fb.errors.ExchangeError, match="requires grad.*detach"):
+            fb.potential(carrying, engine=engine, host="numpy")
+
     @pytest.mark.usefixtures("x64")
     def test_a_traced_array_without_its_host(self, bundle, x):
         U = fb.potential(bundle, engine="torch")
