@@ -54,6 +54,7 @@ class JaxBackend(Backend):
             immutable=True,
             versioned=False,
             view_copies=True,
+            automatic_differentiation=True,
         )
 
     @cached_property
@@ -163,6 +164,11 @@ class JaxBackend(Backend):
         from ffbridge_backends.hosts.jax import differentiable
 
         return differentiable(function)
+
+    def gradient(self, function: Callable[..., Array], inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        """By ``jax.grad``."""
+        found: tuple[Array, ...] = self.framework.grad(function, argnums=tuple(range(len(inputs))))(*inputs)
+        return found
 
     def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
         """By ``jax.ops.segment_sum``."""

@@ -48,6 +48,7 @@ class TorchBackend(Backend):
             dtypes=frozenset(self._names.values()),
             devices=frozenset({"cpu", "cuda"}) if self._has_cuda else frozenset({"cpu"}),
             strides="non_negative",
+            automatic_differentiation=True,
         )
 
     @cached_property
@@ -220,6 +221,16 @@ class TorchBackend(Backend):
         from ffbridge_backends.hosts.torch import differentiable
 
         return differentiable(function)
+
+    def gradient(self, function: Callable[..., Array], inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        """By ``torch.autograd.grad``; the graph is kept where the inputs have one."""
+        torch = self.framework
+        kept = any(array.requires_grad for array in inputs)
+        with torch.enable_grad():
+            leaves = [array if array.requires_grad else array.detach().requires_grad_() for array in inputs]
+            value = function(*leaves)
+            found: tuple[Array, ...] = torch.autograd.grad(value, leaves, create_graph=kept, materialize_grads=True)
+        return found
 
     def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
         """By ``index_add``."""

@@ -50,6 +50,8 @@ class Capabilities:
         hides_read_only: its `Backend.export` shows read-only memory to consumers that are not `versioned`, which
             otherwise get a copy.
         view_copies: `Backend.view` copies.
+        automatic_differentiation: the framework is a host: `Backend.differentiable` and `Backend.gradient` go through
+            engines of any framework.
     """
 
     dtypes: frozenset[str]
@@ -63,6 +65,7 @@ class Capabilities:
     versioned: bool = True
     hides_read_only: bool = False
     view_copies: bool = False
+    automatic_differentiation: bool = False
 
 
 class Backend(Plugin):
@@ -198,6 +201,19 @@ class Backend(Plugin):
         from ffbridge.exchange import share
 
         return lambda *inputs: tuple(share(output, self).array for output in function(*inputs))
+
+    def gradient(self, function: Callable[..., Array], inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Derivatives of a scalar function by the framework's automatic differentiation, one for each input.
+
+        Needed of hosts, so that code which knows no framework (:mod:`ffbridge.testing`) can differentiate in it. Where
+        the inputs carry a gradient, so do the results: derivatives of second order are those of a function that calls
+        this.
+
+        Args:
+            function: takes the inputs and returns an array of one element, without axes.
+            inputs: floating-point arrays of this framework.
+        """
+        raise UnsupportedError(f"backend {self.name!r} has no automatic differentiation")
 
     def weights(self, model: object) -> Mapping[str, Array] | None:
         """The weights of a model of this framework by name, or None if it is none. For fingerprints.

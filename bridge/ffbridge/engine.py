@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from ffbridge.backend import Array, Backend
 from ffbridge.errors import UnknownNameError
@@ -86,10 +86,14 @@ class Engine(Plugin):
     Attributes:
         backend: name of the backend whose arrays it takes and returns.
         options: names of what can be set by :meth:`with_options`.
+        derivatives: the highest order of derivatives that it has, where 2 stands for any. Beyond, it refuses.
+        table_derivatives: whether it has derivatives with respect to tables. If not, it refuses when one is asked for.
     """
 
     backend: ClassVar[str]
     options: ClassVar[tuple[str, ...]] = ()
+    derivatives: ClassVar[Literal[1, 2]] = 1
+    table_derivatives: ClassVar[bool] = True
 
     def with_options(self, **options: Any) -> Engine:
         """Return the engine with these options set, such as OpenMM's platform. One with options overrides this.

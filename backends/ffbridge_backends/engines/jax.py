@@ -219,6 +219,7 @@ class JaxEngine(ArrayEngine):
 
     name = backend = package = "jax"
     install = 'pip install "ffbridge[jax]"'
+    derivatives = 2
 
     def abilities(self) -> tuple[str, ...]:
         """What it can do."""

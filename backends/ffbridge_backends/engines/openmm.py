@@ -57,6 +57,7 @@ class OpenMMEngine(Engine):
     backend = "numpy"
     install = 'pip install "ffbridge[openmm]"'
     options = ("platform", "properties", "table_gradients")
+    table_derivatives = False
 
     platform: str = "Reference"
     properties: Mapping[str, str] = field(default_factory=dict)

@@ -100,6 +100,7 @@ class TorchEngine(ArrayEngine):
 
     name = backend = package = "torch"
     install = 'pip install "ffbridge[torch]"'
+    derivatives = 2
 
     def abilities(self) -> tuple[str, ...]:
         """What it can do."""
