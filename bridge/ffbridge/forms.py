@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ffbridge.errors import UnknownNameError
 from ffbridge_spec import load_forms
 
-__all__ = ["Column", "Form", "form", "forms"]
+__all__ = ["Column", "Form", "InternalCoordinate", "form", "forms"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,19 @@ class Column:
 
 
 @dataclass(frozen=True)
+class InternalCoordinate:
+    """One of the internal coordinates that a bonded form is a function of.
+
+    Attributes:
+        kind: ``distance``, ``angle`` or ``dihedral``.
+        atoms: its atoms, as places in a row of a term's indices, in the order in which the coordinate takes them.
+    """
+
+    kind: str
+    atoms: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Form:
     """What the standard says about one functional form; its formula is evaluated by :mod:`ffbridge.energy`.
 
@@ -39,9 +52,10 @@ class Form:
         name: the form's name in the standard.
         kind: ``bonded`` (a row of indices is one interaction) or ``nonbonded`` (a row is one atom; pairs are derived).
         arity: atoms per row of a term's indices.
-        coordinate: the internal coordinate that the formula uses: ``distance``, ``angle`` or ``dihedral``.
         energy: the formula, for people; normative text and prefactors stand in ``spec/bundle.md``.
         columns: the columns of its tables, in order.
+        coordinates: the internal coordinates that a bonded form's formula takes, in order; a nonbonded form takes the
+            distance of a pair, and has none here.
         methods: the nonbonded methods it may be evaluated with.
         mixing_rules: the mixing rules that may combine its parameters; empty if it needs none.
         exceptions: which fraction of the bundle's exceptions scales it: ``kept_charge`` or ``kept_lj``.
@@ -51,9 +65,9 @@ class Form:
     name: str
     kind: Literal["bonded", "nonbonded"]
     arity: int
-    coordinate: str
     energy: str
     columns: tuple[Column, ...]
+    coordinates: tuple[InternalCoordinate, ...] = ()
     methods: tuple[str, ...] = ()
     mixing_rules: tuple[str, ...] = ()
     exceptions: str | None = None
@@ -93,5 +107,7 @@ def form(name: str) -> Form:
 
 def _read(name: str, entry: dict[str, Any]) -> Form:
     columns = tuple(Column(**column) for column in entry.pop("columns"))
+    taken = entry.pop("coordinates", ())
+    coordinates = tuple(InternalCoordinate(coordinate["kind"], tuple(coordinate["atoms"])) for coordinate in taken)
     listed = {part: tuple(entry.pop(part, ())) for part in ("methods", "mixing_rules", "settings")}
-    return Form(name=name, columns=columns, **(entry | listed))
+    return Form(name=name, columns=columns, coordinates=coordinates, **(entry | listed))

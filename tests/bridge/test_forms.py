@@ -19,7 +19,9 @@ def test_every_form_of_the_standard_is_read():
         assert found.name == name
         assert found.column_names == tuple(column["name"] for column in entry["columns"])
         assert found.units == tuple(column["unit"] for column in entry["columns"])
-        assert (found.kind, found.arity, found.coordinate) == (entry["kind"], entry["arity"], entry["coordinate"])
+        assert (found.kind, found.arity) == (entry["kind"], entry["arity"])
+        coordinates = [{"kind": each.kind, "atoms": list(each.atoms)} for each in found.coordinates]
+        assert coordinates == entry.get("coordinates", [])
         assert found.methods == tuple(entry.get("methods", ()))
         assert found.settings == tuple(entry.get("settings", ()))
         assert found.mixing_rules == tuple(entry.get("mixing_rules", ()))

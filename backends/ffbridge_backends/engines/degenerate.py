@@ -51,10 +51,12 @@ def set_aside(bundle: Bundle, x: Floats) -> Parts:
 
 def _has_no_direction(term: Term, x: Floats) -> NDArray[np.bool_]:
     """Return which interactions of a bonded term have a coordinate without direction."""
-    corners = np.moveaxis(x[term.indices], 1, 0)
-    arms = np.diff(corners, axis=0)
-    crossed = arms if len(arms) == 1 else np.cross(arms[:-1], arms[1:])
-    vanishes: NDArray[np.bool_] = (crossed == 0).all(axis=2).any(axis=0)
+    vanishes = np.zeros(len(term), dtype=bool)
+    for coordinate in form(term.form).coordinates:
+        corners = np.moveaxis(x[term.indices[:, list(coordinate.atoms)]], 1, 0)
+        arms = np.diff(corners, axis=0)
+        crossed = arms if len(arms) == 1 else np.cross(arms[:-1], arms[1:])
+        vanishes |= (crossed == 0).all(axis=2).any(axis=0)
     return vanishes
 
 

@@ -4,7 +4,7 @@
 module                 holds
 =====================  ===============================================================================================
 :mod:`.geometry`       internal coordinates of atoms, and the pullback of their derivatives to the atoms
-:mod:`.bonded`         forms that are functions of one internal coordinate, with their derivatives
+:mod:`.bonded`         forms that are functions of internal coordinates, with their derivatives
 :mod:`.mixing`         mixing rules: parameters of pairs from those of atoms, with their derivatives
 :mod:`.nonbonded`      forms of atom pairs, with their derivatives
 :mod:`.methods`        nonbonded methods: factors of a pair's energy that end at a cutoff, with their derivatives

@@ -1,15 +1,15 @@
-"""Bonded forms: functions of one internal coordinate and of parameters, each with its derivatives to both.
+"""Bonded forms: functions of internal coordinates and of parameters, each with its derivatives to both.
 
-A form takes the coordinate ``q`` ``(n, n_conformers)`` and one ``(n, 1)`` array for each column of its table, and
+A form takes each of its coordinates, ``(n, n_conformers)``, and one ``(n, 1)`` array for each column of its table, and
 works for any coordinate values. A new form is one entry of :data:`BONDED` and its declaration in the standard's
-``forms-1.json``.
+``forms-1.json``, which says of which atoms its coordinates are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from ffbridge.backend import Array
 
@@ -24,18 +24,21 @@ __all__ = [
 ]
 
 
+Derivatives: TypeAlias = tuple[tuple[Array, ...], tuple[Array, ...]]
+
+
 @dataclass(frozen=True)
 class BondedForm:
     """The formula of a bonded form.
 
     Attributes:
-        energy: ``(xp, q, *parameters) -> U`` [kJ/mol].
-        derivatives: ``(xp, q, *parameters) -> (dU/dq, (dU/dp, …))``, one dU/dp for each column. For a dihedral, whose
-            ``q`` is (cos φ, sin φ), dU/dq is dU/dφ.
+        energy: ``(xp, *coordinates, *parameters) -> U`` [kJ/mol]; a dihedral is given as (cos φ, sin φ).
+        derivatives: ``(xp, *coordinates, *parameters) -> ((dU/dq, …), (dU/dp, …))``, one dU/dq for each coordinate,
+            which is dU/dφ for a dihedral, and one dU/dp for each column.
     """
 
     energy: Callable[..., Array]
-    derivatives: Callable[..., tuple[Array, tuple[Array, ...]]]
+    derivatives: Callable[..., Derivatives]
 
 
 def harmonic(xp: Any, q: Array, k: Array, rest: Array) -> Array:
@@ -43,9 +46,9 @@ def harmonic(xp: Any, q: Array, k: Array, rest: Array) -> Array:
     return 0.5 * k * (q - rest) ** 2
 
 
-def _harmonic_derivatives(xp: Any, q: Array, k: Array, rest: Array) -> tuple[Array, tuple[Array, ...]]:
+def _harmonic_derivatives(xp: Any, q: Array, k: Array, rest: Array) -> Derivatives:
     stretch = q - rest
-    return k * stretch, (0.5 * stretch**2, -k * stretch)
+    return (k * stretch,), (0.5 * stretch**2, -k * stretch)
 
 
 def morse(xp: Any, q: Array, depth: Array, steepness: Array, length: Array) -> Array:
@@ -53,14 +56,12 @@ def morse(xp: Any, q: Array, depth: Array, steepness: Array, length: Array) -> A
     return depth * (1.0 - xp.exp(-steepness * (q - length))) ** 2
 
 
-def _morse_derivatives(
-    xp: Any, q: Array, depth: Array, steepness: Array, length: Array
-) -> tuple[Array, tuple[Array, ...]]:
+def _morse_derivatives(xp: Any, q: Array, depth: Array, steepness: Array, length: Array) -> Derivatives:
     stretch = q - length
     decay = xp.exp(-steepness * stretch)
     # dU/d(steepness · stretch).
     slope = 2.0 * depth * (1.0 - decay) * decay
-    return slope * steepness, ((1.0 - decay) ** 2, slope * stretch, -slope * steepness)
+    return (slope * steepness,), ((1.0 - decay) ** 2, slope * stretch, -slope * steepness)
 
 
 def periodic_torsion(xp: Any, q: tuple[Array, Array], k: Array, phase: Array, periodicity: Array) -> Array:
@@ -71,11 +72,11 @@ def periodic_torsion(xp: Any, q: tuple[Array, Array], k: Array, phase: Array, pe
 
 def _periodic_torsion_derivatives(
     xp: Any, q: tuple[Array, Array], k: Array, phase: Array, periodicity: Array
-) -> tuple[Array, tuple[Array, ...]]:
+) -> Derivatives:
     cos_n, sin_n = _multiple_angle(xp, q, periodicity)
     cosine = cos_n * xp.cos(phase) + sin_n * xp.sin(phase)
     sine = sin_n * xp.cos(phase) - cos_n * xp.sin(phase)
-    return -periodicity * k * sine, (1.0 + cosine, k * sine, xp.zeros_like(cosine))
+    return (-periodicity * k * sine,), (1.0 + cosine, k * sine, xp.zeros_like(cosine))
 
 
 _PERIODICITY_BITS = 4
@@ -108,16 +109,14 @@ def ryckaert_bellemans(xp: Any, q: tuple[Array, Array], *coefficients: Array) ->
     return _polynomial(-q[0], coefficients)
 
 
-def _ryckaert_bellemans_derivatives(
-    xp: Any, q: tuple[Array, Array], *coefficients: Array
-) -> tuple[Array, tuple[Array, ...]]:
+def _ryckaert_bellemans_derivatives(xp: Any, q: tuple[Array, Array], *coefficients: Array) -> Derivatives:
     cosine, sine = q
     powers = [xp.ones_like(cosine)]
     for _ in coefficients[1:]:
         powers.append(-cosine * powers[-1])
     slope = _polynomial(-cosine, [n * c for n, c in enumerate(coefficients)][1:])
     # cos ψ = -cos φ, so its derivative to φ is sin φ.
-    return slope * sine, tuple(powers)
+    return (slope * sine,), tuple(powers)
 
 
 def _polynomial(x: Array, coefficients: Sequence[Array]) -> Array:

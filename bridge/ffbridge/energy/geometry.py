@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ffbridge.backend import Array
+from ffbridge.forms import InternalCoordinate
 
-__all__ = ["COORDINATES", "Coordinate", "angle", "dihedral", "distance"]
+__all__ = ["COORDINATES", "Coordinate", "angle", "dihedral", "distance", "measure", "pull_back"]
 
 
 @dataclass(frozen=True)
@@ -110,3 +111,30 @@ COORDINATES = {
     "dihedral": Coordinate(dihedral, _dihedral_pullback),
 }
 """The coordinates by the name that a form of the standard states."""
+
+
+def measure(
+    xp: Any, taken: Sequence[InternalCoordinate], corners: Sequence[Array]
+) -> tuple[tuple[Any, ...], list[Any]]:
+    """Return each coordinate as forms take it, and what its pullback needs.
+
+    Args:
+        xp: the arrays' namespace.
+        taken: the coordinates.
+        corners: positions of the atoms of a row, ``(n, 3, n_conformers)`` each.
+    """
+    found = [COORDINATES[each.kind].forward(xp, [corners[place] for place in each.atoms]) for each in taken]
+    return tuple(q for q, _ in found), [state for _, state in found]
+
+
+def pull_back(
+    xp: Any, taken: Sequence[InternalCoordinate], states: Sequence[Any], du_dq: Sequence[Array], arity: int
+) -> list[Array]:
+    """Return dU/dx of each atom of a row, ``(n, 3, n_conformers)`` each, from dU/dq of each coordinate."""
+    gradients: list[Array | None] = [None] * arity
+    for each, state, slope in zip(taken, states, du_dq, strict=True):
+        parts = COORDINATES[each.kind].pullback(xp, state, slope)
+        for place, part in zip(each.atoms, parts, strict=True):
+            known = gradients[place]
+            gradients[place] = part if known is None else known + part
+    return [gradient for gradient in gradients if gradient is not None]

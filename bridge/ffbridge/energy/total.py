@@ -11,17 +11,19 @@ from typing import Any
 
 from ffbridge.backend import Array, Backend
 from ffbridge.energy.bonded import BONDED
-from ffbridge.energy.geometry import COORDINATES
+from ffbridge.energy.geometry import distance, measure, pull_back
 from ffbridge.energy.methods import METHODS, Method
 from ffbridge.energy.nonbonded import NONBONDED
 from ffbridge.energy.plan import Structure, TermStructure
-from ffbridge.forms import form
+from ffbridge.forms import InternalCoordinate, form
 from ffbridge.mapping import MAPPINGS, Linear
 from ffbridge.mapping import Mapping as ParameterMapping
 
 __all__ = ["by_system", "derivatives", "energies", "parameter_columns"]
 
 Arrays = Mapping[str, Array]
+
+_PAIR = (InternalCoordinate("distance", (0, 1)),)
 
 
 def energies(backend: Backend, structure: Structure, arrays: Arrays, x: Array, tables: Arrays) -> dict[str, Array]:
@@ -44,14 +46,15 @@ def energies(backend: Backend, structure: Structure, arrays: Arrays, x: Array, t
         columns = parameter_columns(xp, term, arrays, tables[term.table])
         if term.pairs:
             if term.pairs not in distances:
-                distances[term.pairs] = _coordinate(xp, term, arrays, x)[0]
+                distances[term.pairs] = distance(xp, _corners(xp, term, arrays, x, 2))[0]
             settings = dict(term.settings)
             mixing = NONBONDED[term.form].mixing_of(settings)
             pair_parameters = mixing.mix(xp, settings, *_by_pair(xp, term, arrays, mixing.variables(xp, *columns)))
             each = _pair_energy(backend, term, arrays, distances[term.pairs], pair_parameters)
         else:
-            q, _ = _coordinate(xp, term, arrays, x)
-            each = BONDED[term.form].energy(xp, q, *columns)
+            declared = form(term.form)
+            q, _ = measure(xp, declared.coordinates, _corners(xp, term, arrays, x, declared.arity))
+            each = BONDED[term.form].energy(xp, *q, *columns)
         result[term.name] = by_system(backend, structure, term, arrays, each)
     return result
 
@@ -76,13 +79,14 @@ def derivatives(
     for term in structure.terms:
         mapping = _mapping(term, arrays)
         parameters = mapping.apply(tables[term.table])
-        q, state = _coordinate(xp, term, arrays, x)
+        declared = form(term.form)
+        taken, arity = (_PAIR, 2) if term.pairs else (declared.coordinates, declared.arity)
+        q, states = measure(xp, taken, _corners(xp, term, arrays, x, arity))
         differentiate = _pair_derivatives if term.pairs else _bonded_derivatives
         weight = 1.0 if cotangents is None else xp.take(cotangents[term.name], _systems(term, arrays), axis=0)
         each, du_dq, du_dp = differentiate(backend, term, arrays, q, parameters, weight)
         result[term.name] = by_system(backend, structure, term, arrays, each)
-        corners = COORDINATES[form(term.form).coordinate].pullback(xp, state, du_dq)
-        flat = xp.reshape(xp.stack(corners, axis=1), (-1, *x.shape[1:]))
+        flat = xp.reshape(xp.stack(pull_back(xp, taken, states, du_dq, arity), axis=1), (-1, *x.shape[1:]))
         du_dx = du_dx + backend.segment_sum(flat, _atoms(term, arrays), x.shape[0])
         du_dtable = mapping.pullback(xp.stack(du_dp, axis=1), tables[term.table].shape[0])
         du_dtables[term.table] = du_dtables[term.table] + du_dtable
@@ -90,21 +94,31 @@ def derivatives(
 
 
 def _bonded_derivatives(
-    backend: Backend, term: TermStructure, arrays: Arrays, q: Array, parameters: Array, weight: Array | float
-) -> tuple[Array, Array, list[Array]]:
+    backend: Backend,
+    term: TermStructure,
+    arrays: Arrays,
+    q: tuple[Any, ...],
+    parameters: Array,
+    weight: Array | float,
+) -> tuple[Array, list[Array], list[Array]]:
     """Return U ``(n, n_conformers)``, weighted dU/dq likewise, and weighted dU/dp ``(n,)`` summed over conformers."""
     xp, bonded = backend.namespace, BONDED[term.form]
     columns = _columns(xp, term, parameters)
-    each = bonded.energy(xp, q, *columns)
-    du_dq, du_dp = bonded.derivatives(xp, q, *columns)
-    return each, weight * du_dq, [xp.sum(weight * du, axis=1) for du in du_dp]
+    each = bonded.energy(xp, *q, *columns)
+    du_dq, du_dp = bonded.derivatives(xp, *q, *columns)
+    return each, [weight * du for du in du_dq], [xp.sum(weight * du, axis=1) for du in du_dp]
 
 
 def _pair_derivatives(
-    backend: Backend, term: TermStructure, arrays: Arrays, r: Array, parameters: Array, weight: Array | float
-) -> tuple[Array, Array, list[Array]]:
+    backend: Backend,
+    term: TermStructure,
+    arrays: Arrays,
+    q: tuple[Any, ...],
+    parameters: Array,
+    weight: Array | float,
+) -> tuple[Array, list[Array], list[Array]]:
     """Return U ``(n_pairs, n_conformers)``, weighted dU/dr likewise, and weighted dU/dp ``(n_rows,)`` by column."""
-    xp, pair_form = backend.namespace, NONBONDED[term.form]
+    xp, pair_form, (r,) = backend.namespace, NONBONDED[term.form], q
     settings, columns = dict(term.settings), _columns(xp, term, parameters)
     mixing = pair_form.mixing_of(settings)
     first, second = _by_pair(xp, term, arrays, mixing.variables(xp, *columns))
@@ -131,7 +145,7 @@ def _pair_derivatives(
         for both in zip(*ends, strict=True)
     )
     du_dp = mixing.variables_pullback(xp, columns, du_dvariables)
-    return each, du_dr, [du[:, 0] for du in du_dp]
+    return each, [du_dr], [du[:, 0] for du in du_dp]
 
 
 def _pair_energy(backend: Backend, term: TermStructure, arrays: Arrays, r: Array, parameters: Sequence[Array]) -> Array:
@@ -176,13 +190,11 @@ def _atoms(term: TermStructure, arrays: Arrays) -> Array:
     return arrays[f"{term.pairs or term.name}/atoms"]
 
 
-def _coordinate(xp: Any, term: TermStructure, arrays: Arrays, x: Array) -> tuple[Any, Any]:
-    """Return the coordinate of each interaction and the state that its pullback needs, by one gather."""
-    declared = form(term.form)
-    arity = 2 if term.pairs else declared.arity
+def _corners(xp: Any, term: TermStructure, arrays: Arrays, x: Array, arity: int) -> list[Array]:
+    """Return the positions of each atom of the interactions, ``(n, 3, n_conformers)`` each, by one gather."""
     gathered = xp.take(x, _atoms(term, arrays), axis=0)
     corners = xp.reshape(gathered, (-1, arity, *x.shape[1:]))
-    return COORDINATES[declared.coordinate].forward(xp, [corners[:, corner, ...] for corner in range(arity)])
+    return [corners[:, corner, ...] for corner in range(arity)]
 
 
 def _by_pair(

@@ -133,9 +133,11 @@ def test_derivatives_of_torsions():
         return periodic_torsion(xp, (xp.cos(phi), xp.sin(phi)), k, phase, parameters[2])
 
     def derivatives(xp, phi, k, phase):
-        du_dphi, du_dp = BONDED["periodic_torsion"].derivatives(xp, (xp.cos(phi), xp.sin(phi)), k, phase, parameters[2])
+        (du_dphi,), du_dp = BONDED["periodic_torsion"].derivatives(
+            xp, (xp.cos(phi), xp.sin(phi)), k, phase, parameters[2]
+        )
         np.testing.assert_array_equal(du_dp[2], 0)
-        return du_dphi, du_dp[:2]
+        return (du_dphi,), du_dp[:2]
 
     check_derivatives(energy, derivatives, phi, parameters[:2])
 
@@ -156,16 +158,19 @@ def test_derivatives_of_pair_forms(name):
         return form.energy(xp, SETTINGS, *inputs)
 
     def derivatives(xp, *inputs):
-        return form.derivatives(xp, SETTINGS, *inputs)
+        du_dr, du_dp = form.derivatives(xp, SETTINGS, *inputs)
+        return (du_dr,), du_dp
 
     check_derivatives(energy, derivatives, column(0.29, 0.5), [column(value, value) for value in PAIR_PARAMETERS[name]])
 
 
 def check_derivatives(energy, derivatives, q, parameters):
-    du_dq, du_dp = derivatives(xp, q, *parameters)
-    assert len(du_dp) == len(parameters)
-    inputs = [q, *parameters]
-    for position, analytic in enumerate([du_dq, *du_dp]):
+    """Check dU/dq and dU/dp of a form; of several coordinates `q` is a tuple."""
+    coordinates = q if isinstance(q, tuple) else (q,)
+    du_dq, du_dp = derivatives(xp, *coordinates, *parameters)
+    assert (len(du_dq), len(du_dp)) == (len(coordinates), len(parameters))
+    inputs = [*coordinates, *parameters]
+    for position, analytic in enumerate([*du_dq, *du_dp]):
         step = STEP * np.maximum(1.0, abs(inputs[position]))
         up, down = list(inputs), list(inputs)
         up[position], down[position] = inputs[position] + step, inputs[position] - step

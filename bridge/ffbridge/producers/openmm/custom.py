@@ -82,7 +82,7 @@ def read_custom_bonded(force: Any, particles: Particles) -> list[FoundTerm]:
     refuse_periodic(force)
     interaction, coordinate = _INTERACTION[name_of(force)]
     names = stated_parameters(force, interaction)
-    known = _known("bonded", coordinate)
+    known = _known(coordinate)
     found = _match(force, names, known, _bonded_candidates(force, interaction, coordinate, len(names)))
     n_terms = getattr(force, f"getNum{interaction}s")()
     atoms, stated = read_rows(n_terms, getattr(force, f"get{interaction}Parameters"), _ARITY[coordinate])
@@ -96,7 +96,7 @@ def match_pair_expression(force: Any) -> Match:
         UnsupportedError: its expression is no form of the standard.
     """
     names = stated_parameters(force, "Particle")
-    return _match(force, names, _known("nonbonded", "distance"), _pair_candidates(force, len(names)))
+    return _match(force, names, _known(""), _pair_candidates(force, len(names)))
 
 
 def stated_parameters(force: Any, interaction: str) -> list[str]:
@@ -121,8 +121,10 @@ def stated_parameters(force: Any, interaction: str) -> list[str]:
     return [getattr(force, f"getPer{interaction}ParameterName")(number) for number in range(count)]
 
 
-def _known(kind: str, coordinate: str) -> list[str]:
-    return [name for name in PROPORTIONAL if form(name).kind == kind and form(name).coordinate == coordinate]
+def _known(coordinate: str) -> list[str]:
+    """Return the bonded forms of this coordinate alone, by its kind; the nonbonded forms if it is empty."""
+    kinds = (coordinate,) if coordinate else ()
+    return [name for name in PROPORTIONAL if tuple(each.kind for each in form(name).coordinates) == kinds]
 
 
 def _match(force: Any, names: list[str], known: list[str], candidates: Iterator[tuple[Match, Floats, Floats]]) -> Match:
@@ -141,9 +143,9 @@ def _match(force: Any, names: list[str], known: list[str], candidates: Iterator[
     )
 
 
-def _candidates(kind: str, coordinate: str, n_parameters: int) -> Iterator[tuple[Form, tuple[int, ...]]]:
+def _candidates(coordinate: str, n_parameters: int) -> Iterator[tuple[Form, tuple[int, ...]]]:
     """Yield forms with each way in which the parameters can be their columns."""
-    for name in _known(kind, coordinate):
+    for name in _known(coordinate):
         declared = form(name)
         if len(declared.columns) == n_parameters:
             for columns in permutations(range(n_parameters)):
@@ -161,7 +163,7 @@ def _bonded_candidates(
     probe = _Probe(force, interaction, n_atoms=corners.shape[1])
     expected = np.array([probe(x, [row]) for x, row in zip(corners, parameters.tolist(), strict=True)])
     coordinates: Any = (np.cos(q), np.sin(q)) if coordinate == "dihedral" else q
-    for declared, columns in _candidates("bonded", coordinate, n_parameters):
+    for declared, columns in _candidates(coordinate, n_parameters):
         values = BONDED[declared.name].energy(np, coordinates, *parameters[:, list(columns)].T)
         yield Match(declared.name, columns, 1.0), values, expected
 
@@ -173,7 +175,7 @@ def _pair_candidates(force: Any, n_parameters: int) -> Iterator[tuple[Match, Flo
     probe = _Probe(force, "Particle", n_atoms=2)
     rows = zip(_corners("distance", r), first.tolist(), second.tolist(), strict=True)
     expected = np.array([probe(x, [one, two]) for x, one, two in rows])
-    for declared, columns in _candidates("nonbonded", "distance", n_parameters):
+    for declared, columns in _candidates("", n_parameters):
         pair_form = NONBONDED[declared.name]
         for rule in declared.mixing_rules or ("",):
             settings = {"mixing_rule": rule, "coulomb_constant": 1.0}
