@@ -193,7 +193,7 @@ class Backend(Plugin):
 
         Args:
             function: takes arrays of any framework, as long as they carry no gradient, and returns those of its engine.
-                Derivatives are calls of ``function.vjp()`` and ``function.jvp()``.
+                Derivatives are calls of ``function.vjp`` and ``function.jvp``.
 
         Returns:
             As it is here, for frameworks without automatic differentiation: values only.

@@ -65,6 +65,11 @@ class Evaluator(ABC):
         Positions and tables may also be arrays of other frameworks, without gradients.
         """
 
+    def energy_and_forces(self, x: Array, tables: Arrays) -> tuple[Array, Array]:
+        """Return the energy and the forces alone; an evaluator for which that is less work overrides this."""
+        found = self.value_and_grad(x, tables)
+        return found.energy, found.forces
+
 
 class EngineEvaluator(Evaluator):
     """A bundle made ready by an engine: evaluated in the engine's own framework, or lent to another's."""

@@ -47,7 +47,8 @@ class FirstOrderSource(FunctionSource):
             return (self.pullback(*taken),)
         energies = self.energies(taken[0])
         if path == ("slope",):
-            return energies, self.pullback(taken[0], self.backend.namespace.ones_like(energies))
+            xp = self.backend.namespace
+            return (self.packing.rows(xp, energies, self.pullback(taken[0], xp.ones_like(energies))),)
         return (energies,)
 
     def require(self, path: tuple[Transformation, ...]) -> None:

@@ -6,8 +6,9 @@ are calls of the same kind. A host makes a differentiable function of its own ar
 (:meth:`Backend.differentiable`). An engine whose derivatives end at some order refuses the next transformation by
 name.
 
-There are two kinds of arrays: *packed* ones, ``(n,)``, which hold tables and positions as a
-:class:`ffbridge.packing.Packing` lays them out, and *energies*, ``(n_conformers, n_energies)``.
+There are three kinds of arrays: *packed* ones, ``(n,)``, which hold tables and positions as a
+:class:`ffbridge.packing.Packing` lays them out, *energies*, ``(n_conformers, n_energies)``, and *rows*, ``(n_conformers,
+n_energies + 3 n_atoms)``, which hold energies and after them a derivative with respect to positions.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ffbridge.packing import Packing
 
 __all__ = ["EngineFunction", "FunctionSource", "Kind", "Signature", "Transformation", "Vmap", "compose"]
 
-Kind = Literal["packed", "energies"]
+Kind = Literal["packed", "energies", "rows"]
 Shape: TypeAlias = tuple[int, ...]
 
 
@@ -58,7 +59,7 @@ class Signature:
         if by == "jvp":
             return Signature(self.inputs + self.inputs, self.outputs, len(self.inputs))
         if by == "slope":
-            return Signature(self.inputs, self.outputs + self.inputs)
+            return Signature(self.inputs, ("rows",))
         return self
 
 
@@ -117,24 +118,27 @@ class EngineFunction:
             signature = signature.transformed(transformation)
         return signature
 
+    @cached_property
     def vjp(self) -> EngineFunction:
-        """Return ``(*inputs, *cotangents of the outputs) -> cotangents of the inputs``."""
+        """The function ``(*inputs, *cotangents of the outputs) -> cotangents of the inputs``."""
         return replace(self, path=(*self.path, "vjp"))
 
+    @cached_property
     def jvp(self) -> EngineFunction:
-        """Return ``(*inputs, *tangents of the inputs) -> tangents of the outputs``."""
+        """The function ``(*inputs, *tangents of the inputs) -> tangents of the outputs``."""
         return replace(self, path=(*self.path, "jvp"))
 
     @property
     def has_slope(self) -> bool:
-        """Whether :meth:`slope` holds all first derivatives: one energy for each conformer, and positions alone."""
+        """Whether :attr:`slope` holds all first derivatives: one energy for each conformer, and positions alone."""
         return not self.path and self.source.n_energies == 1 and not self.source.packing.tables
 
+    @cached_property
     def slope(self) -> EngineFunction:
-        """Return ``packed -> (energies, d sum of the energies / d packed)``.
+        """The function ``packed -> rows``: energies and the derivative of their sum with respect to positions.
 
-        One call of the engine for an energy and its derivative: as the energy of a conformer depends on no other, each
-        conformer's part of the second output is the derivative of that conformer's energy, if :attr:`has_slope`.
+        One call of the engine and one array for energies and forces: as the energies of a conformer depend on no other,
+        each row's derivative is that of the conformer's own energies.
         """
         return replace(self, path=(*self.path, "slope"))
 
@@ -142,8 +146,9 @@ class EngineFunction:
         """Return the function over a leading axis of those inputs that are batched; every output has the axis."""
         return replace(self, path=(*self.path, Vmap(batched)))
 
+    @cached_property
     def transpose(self) -> EngineFunction:
-        """Return ``(*fixed inputs, *cotangents of the outputs) -> cotangents of the linear inputs``.
+        """The function ``(*fixed inputs, *cotangents of the outputs) -> cotangents of the linear inputs``.
 
         The transpose of a vjp is the jvp of the same function and the other way round. Under vmap, the linear inputs
         must all be batched, so that their cotangents are.
@@ -152,7 +157,7 @@ class EngineFunction:
         if isinstance(last, Vmap):
             inner = replace(self, path=tuple(before))
             n_fixed = len(last.batched) - self.signature.linear
-            return inner.transpose().vmap(last.batched[:n_fixed] + (True,) * len(self.signature.outputs))
+            return inner.transpose.vmap(last.batched[:n_fixed] + (True,) * len(self.signature.outputs))
         return replace(self, path=(*before, "jvp" if last == "vjp" else "vjp"))
 
     def shapes(self, *inputs: Shape) -> tuple[Shape, ...]:
@@ -168,7 +173,8 @@ class EngineFunction:
         if last == "jvp":
             return inner.shapes(*inputs[:n_inputs])
         if last == "slope":
-            return (*inner.shapes(*inputs), *inputs)
+            ((n_conformers, n_energies),) = inner.shapes(*inputs)
+            return ((n_conformers, n_energies + 3 * self.source.packing.n_atoms),)
         marked = list(zip(inputs, last.batched, strict=True))
         size = next(shape[0] for shape, leading in marked if leading)
         return tuple((size, *shape) for shape in inner.shapes(*(shape[leading:] for shape, leading in marked)))
@@ -191,7 +197,7 @@ def compose(
         vjp: ``(function, inputs, cotangents of the outputs) -> cotangents of the inputs``.
         jvp: ``(function, inputs, tangents) -> tangents of the outputs``.
         vmap: ``(function, leading axis of each input or None) -> function``.
-        slope: ``(function, inputs) -> (*outputs, *cotangents of the inputs for cotangents of the outputs that are 1)``.
+        slope: ``(function, inputs) -> (rows,)``.
     """
 
     def transformed(inner: Callable[..., Any], n_inputs: int, by: Transformation) -> Callable[..., Any]:

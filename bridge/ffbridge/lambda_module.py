@@ -9,7 +9,7 @@ state: tables of the bundle that carry a gradient of the host are inputs, all ot
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ffbridge.backend import Array, Backend
 from ffbridge.engine import Arrays, Engine, Evaluation, Evaluator
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from ffbridge.bundle import Bundle
 
 __all__ = ["LambdaModule"]
+
+
+class _Crossing(NamedTuple):
+    """An engine's function, and the same as a differentiable function of the host's arrays."""
+
+    function: EngineFunction
+    hosted: Callable[..., tuple[Array, ...]]
 
 
 class LambdaModule(Evaluator):
@@ -45,7 +52,7 @@ class LambdaModule(Evaluator):
         self._evaluator = engine.prepare(bundle.snapshot(), hosted=True)
         self._positions_alone = Packing(bundle.n_atoms)
         # Kept, so that compiled code is found again: one function for each set of tables that are inputs.
-        self._functions: dict[tuple[Packing, frozenset[str], bool], Callable[..., tuple[Array, ...]]] = {}
+        self._crossings: dict[tuple[Packing, frozenset[str], bool], _Crossing] = {}
 
     def energy(self, x: Array, tables: Arrays) -> Array:
         """Return the energy, ``(..., n_systems)`` [kJ/mol]."""
@@ -70,15 +77,29 @@ class LambdaModule(Evaluator):
             back = {name: share(gradient, self._host).array for name, gradient in gradients.items()}
         return Evaluation(share(energy, self._host).array, share(forces, self._host).array, back)
 
+    def energy_and_forces(self, x: Array, tables: Arrays) -> tuple[Array, Array]:
+        """Return the energy and the forces as plain values, by one crossing."""
+        detach = self._host.detach
+        given = {name: detach(table) for name, table in {**self._inputs, **tables}.items()}
+        crossing, packed = self._crossing(detach(x), given, each_term=False)
+        rows = share(crossing.function.slope(packed)[0], self._host).array
+        xp, n_systems = self._host.namespace, self._bundle.n_systems
+        energy = xp.reshape(rows[:, :n_systems], (*x.shape[:-2], n_systems))
+        return energy, -xp.reshape(rows[:, n_systems:], tuple(x.shape))
+
     def _call(self, x: Array, tables: Arrays, *, each_term: bool) -> Array:
-        given = {**self._inputs, **tables}
-        packing = self._packing(given) if given else self._positions_alone
+        crossing, packed = self._crossing(x, {**self._inputs, **tables}, each_term=each_term)
+        return crossing.hosted(packed)[0]
+
+    def _crossing(self, x: Array, tables: Arrays, *, each_term: bool) -> tuple[_Crossing, Array]:
+        """Return what evaluates the energies with these tables as inputs, and its packed input."""
+        packing = self._packing(tables) if tables else self._positions_alone
         key = packing, packing.constants, each_term
-        function = self._functions.get(key)
-        if function is None:
-            source = self._evaluator.source(packing, each_term=each_term)
-            function = self._functions[key] = self._host.differentiable(EngineFunction(source))
-        return function(packing.pack(self._host.namespace, x, given))[0]
+        crossing = self._crossings.get(key)
+        if crossing is None:
+            function = EngineFunction(self._evaluator.source(packing, each_term=each_term))
+            crossing = self._crossings[key] = _Crossing(function, self._host.differentiable(function))
+        return crossing, packing.pack(self._host.namespace, x, tables)
 
     def _packing(self, tables: Arrays) -> Packing:
         return Packing(

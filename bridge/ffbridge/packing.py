@@ -52,3 +52,8 @@ class Packing:
             tables[name] = xp.reshape(packed[start:stop], shape)
             start = stop
         return xp.reshape(packed[start:], (-1, self.n_atoms, 3)), tables
+
+    def rows(self, xp: Any, energies: Array, gradient: Array) -> Array:
+        """Return energies ``(n_conformers, n_energies)`` and, beside them, the positions' part of a packed gradient."""
+        by_conformer = xp.reshape(gradient[self.n_parameters :], (energies.shape[0], 3 * self.n_atoms))
+        return xp.concat([energies, by_conformer], axis=1)

@@ -73,6 +73,15 @@ class Potential:
         self._checked(found.energy, x, given)
         return found
 
+    def energy_and_forces(self, x: Array, tables: Tables | None = None) -> tuple[Array, Array]:
+        """Return energy ``(..., n_systems)`` and forces ``(..., n_atoms, 3)`` as plain values, for dynamics.
+
+        Less work than :meth:`value_and_grad`, which has the derivatives to the tables too. Errors as for the call.
+        """
+        x, given = self._positions(x), self._tables(tables)
+        energy, forces = self._evaluator.energy_and_forces(x, given)
+        return self._checked(energy, x, given), forces
+
     def __repr__(self) -> str:
         """Return the bundle, the engine and the host."""
         return f"Potential({self.bundle!r}, engine={self.engine.name!r}, host={self.host.name!r})"

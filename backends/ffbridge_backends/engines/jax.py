@@ -31,6 +31,7 @@ class _Compiled:
     by_term: Callable[..., dict[str, Array]]
     energy: Callable[..., Array]
     value_and_grad: Callable[..., Evaluation]
+    energy_and_forces: Callable[..., tuple[Array, Array]]
 
 
 @cache
@@ -51,6 +52,8 @@ def _compile(backend: Backend, structure: Structure, evaluate: EnergyFunction) -
         by_term=jax.jit(lambda x, tables, arrays: by_term(backend, structure, arrays, x, tables, evaluate=evaluate)),
         energy=jax.jit(lambda x, tables, arrays: total(backend, structure, arrays, x, tables, evaluate=evaluate)),
         value_and_grad=jax.jit(value_and_grad),
+        # XLA leaves out what nobody reads: the derivatives to the tables.
+        energy_and_forces=jax.jit(lambda *inputs: value_and_grad(*inputs)[:2]),
     )
 
 
@@ -79,18 +82,19 @@ def _compile_packed(
             vjp=lambda f, at, cotangents: jax.vjp(f, *at)[1](cotangents),
             jvp=lambda f, at, tangents: jax.jvp(f, at, tangents)[1],
             vmap=lambda f, axes: jax.vmap(f, in_axes=axes),
-            slope=_slope,
+            slope=lambda f, at: (_slope(packing, f, at),),
         )
         return transformed(*inputs)
 
     return jax.jit(run)
 
 
-def _slope(function: Callable[..., Any], inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+def _slope(packing: Packing, function: Callable[..., Any], inputs: tuple[Array, ...]) -> Array:
     import jax
 
-    outputs, pullback = jax.vjp(function, *inputs)
-    return (*outputs, *pullback(jax.tree.map(jax.numpy.ones_like, outputs)))
+    (energies,), pullback = jax.vjp(function, *inputs)
+    (gradient,) = pullback((jax.numpy.ones_like(energies),))
+    return packing.rows(jax.numpy, energies, gradient)
 
 
 def _scope(x64: bool) -> AbstractContextManager[Any]:
@@ -168,7 +172,7 @@ class _JaxSource(FunctionSource):
                 self._fill(array, kind, missing) for array, kind in zip(others, signature.inputs[1:], strict=True)
             ]
             outputs = compiled(self.arrays, self.tables, self._repeat(point, missing), *filled)
-            stop = {"packed": length, "energies": n_conformers}
+            stop = {"packed": length, "energies": n_conformers, "rows": n_conformers}
             return tuple(output[: stop[kind]] for output, kind in zip(outputs, signature.outputs, strict=True))
 
     def _repeat(self, point: Array, missing: int) -> Array:
@@ -179,7 +183,7 @@ class _JaxSource(FunctionSource):
     def _fill(self, array: Array, kind: Kind, missing: int) -> Array:
         """Return tangents or cotangents with those of more conformers, zero."""
         xp = backend_of(array).namespace
-        shape = (missing, *array.shape[1:]) if kind == "energies" else (missing * 3 * self.packing.n_atoms,)
+        shape = (missing * 3 * self.packing.n_atoms,) if kind == "packed" else (missing, *array.shape[1:])
         return xp.concat([array, xp.zeros(shape, dtype=array.dtype)])
 
 
@@ -203,11 +207,17 @@ class _JaxEvaluator(ArrayEvaluator):
 
     def value_and_grad(self, x: Array, tables: Arrays) -> Evaluation:
         with _scope(self.x64):
-            x = _take(x, self.backend)
-            given = {name: _take(table, self.backend) for name, table in tables.items()}
-            n_conformers = prod(x.shape[:-2])
-            found = self.compiled.value_and_grad(_filled(x), {**self.tables, **given}, self.arrays, n_conformers)
+            found = self.compiled.value_and_grad(*self._inputs(x, tables))
             return Evaluation(_without_fill(found.energy, x), _without_fill(found.forces, x), found.tables)
+
+    def energy_and_forces(self, x: Array, tables: Arrays) -> tuple[Array, Array]:
+        with _scope(self.x64):
+            energy, forces = self.compiled.energy_and_forces(*self._inputs(x, tables))
+            return _without_fill(energy, x), _without_fill(forces, x)
+
+    def _inputs(self, x: Array, tables: Arrays) -> tuple[Array, dict[str, Array], Arrays, int]:
+        given = {name: _take(table, self.backend) for name, table in tables.items()}
+        return _filled(_take(x, self.backend)), {**self.tables, **given}, self.arrays, prod(x.shape[:-2])
 
     def source(self, packing: Packing, *, each_term: bool) -> FunctionSource:
         prepared = (self.backend, self.structure, self.arrays, self.tables)

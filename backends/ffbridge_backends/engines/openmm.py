@@ -323,7 +323,7 @@ class _OpenMMEvaluator(EngineEvaluator):
             return {name: np.zeros(shape, packed.dtype) for name, shape in packing.tables}
         if self._gradients is None:
             raise UnsupportedError(f"dU/d tables[{wanted[0]!r}]: {_NO_TABLE_GRADIENTS}")
-        function = EngineFunction(self._gradients.source(packing, each_term=each_term)).vjp()
+        function = EngineFunction(self._gradients.source(packing, each_term=each_term)).vjp
         return packing.unpack(np, share(function(packed, weights)[0], "numpy").array)[1]
 
 

@@ -41,7 +41,7 @@ class _TorchSource(FunctionSource):
         if path == ("vjp",):
             return self._pullback(*taken)[1:]
         if path == ("slope",):
-            return self._pullback(*taken)
+            return (self._rows(*self._pullback(*taken)),)
         func = self.torch.func
         transformed = compose(
             self._energies,
@@ -65,7 +65,11 @@ class _TorchSource(FunctionSource):
 
     def _slope(self, function: Callable[..., Any], inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         outputs, pullback = self.torch.func.vjp(function, *inputs)
-        return (*outputs, *pullback(tuple(map(self.torch.ones_like, outputs))))
+        (gradient,) = pullback(tuple(map(self.torch.ones_like, outputs)))
+        return (self._rows(*outputs, gradient),)
+
+    def _rows(self, energies: Array, gradient: Array) -> Array:
+        return self.packing.rows(self.backend.namespace, energies, gradient)
 
     def _energies(self, packed: Array) -> tuple[Array, ...]:
         prepared = (self.backend, self.structure, self.arrays, self.tables)
@@ -85,6 +89,15 @@ class _TorchEvaluator(ArrayEvaluator):
             inputs = [leaf, *leaves.values()]
             du_dx, *du_dtables = self.torch.autograd.grad(energy.sum(), inputs, materialize_grads=True)
         return Evaluation(energy.detach(), -du_dx, dict(zip(leaves, du_dtables, strict=True)))
+
+    def energy_and_forces(self, x: Array, tables: Arrays) -> tuple[Array, Array]:
+        """Without the derivatives to tables, which are most of the work of autograd."""
+        with self.torch.enable_grad():
+            leaf = self._leaf(x)
+            constants = {name: table.detach() for name, table in {**self.tables, **tables}.items()}
+            energy = self.energy(leaf, constants)
+            (du_dx,) = self.torch.autograd.grad(energy.sum(), leaf)
+        return energy.detach(), -du_dx
 
     def _leaf(self, array: Array) -> Array:
         return share(backend_of(array).detach(array), self.backend).array.detach().requires_grad_()

@@ -84,10 +84,10 @@ def _jvp(primals: Sequence[Array], tangents: Sequence[Any], *, function: EngineF
     filled = map(ad.instantiate_zeros, tangents)
     if function.has_slope:
         # One call of the engine; the slope is an output like any other, and has derivatives of its own.
-        energies, slope = _call.bind(*primals, function=function.slope())
+        (rows,) = _call.bind(*primals, function=function.slope)
         (tangent,) = filled
-        return [energies], [(slope * tangent).reshape(len(energies), -1).sum(axis=1, keepdims=True)]
-    return _call.bind(*primals, function=function), _call.bind(*primals, *filled, function=function.jvp())
+        return [rows[:, :1]], [(rows[:, 1:] * tangent.reshape(len(rows), -1)).sum(axis=1, keepdims=True)]
+    return _call.bind(*primals, function=function), _call.bind(*primals, *filled, function=function.jvp)
 
 
 ad.primitive_jvps[_call] = _jvp
@@ -96,7 +96,7 @@ ad.primitive_jvps[_call] = _jvp
 def _transpose(cotangents: Sequence[Any], *inputs: Any, function: EngineFunction) -> list[Any]:
     n_fixed = len(inputs) - function.signature.linear
     filled = map(ad.instantiate_zeros, cotangents)
-    found = _call.bind(*inputs[:n_fixed], *filled, function=function.transpose())
+    found = _call.bind(*inputs[:n_fixed], *filled, function=function.transpose)
     linear = zip(inputs[n_fixed:], found, strict=True)
     return [None] * n_fixed + [each if ad.is_undefined_primal(value) else None for value, each in linear]
 

@@ -56,7 +56,7 @@ class _Call(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Array) -> tuple[Array | None, ...]:
-        return (None, *_Call.apply(ctx.function.vjp(), *ctx.saved_tensors, *cotangents))
+        return (None, *_Call.apply(ctx.function.vjp, *ctx.saved_tensors, *cotangents))
 
     @staticmethod
     def jvp(ctx: Any, _: None, *tangents: Array | None) -> tuple[Array, ...]:
@@ -65,7 +65,7 @@ class _Call(torch.autograd.Function):
             torch.zeros_like(tensor) if tangent is None else tangent
             for tensor, tangent in zip(inputs, tangents, strict=True)
         )
-        return _Call.apply(ctx.function.jvp(), *inputs, *filled)
+        return _Call.apply(ctx.function.jvp, *inputs, *filled)
 
     @staticmethod
     def vmap(info: Any, dims: tuple[int | None, ...], function: EngineFunction, *inputs: Array) -> tuple[Any, Any]:
@@ -82,22 +82,22 @@ class _EnergyWithSlope(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, function: EngineFunction, packed: Array) -> tuple[Array, ...]:
-        energies, slope = (share(output, "torch").array for output in function.slope()(packed.detach()))
+        rows = share(function.slope(packed.detach())[0], "torch").array
         ctx.function = function
-        ctx.save_for_backward(packed, slope)
+        ctx.save_for_backward(packed, rows)
         ctx.save_for_forward(packed)
-        return (energies,)
+        return (rows[:, :1],)
 
     @staticmethod
     def backward(ctx: Any, cotangents: Array) -> tuple[Array | None, ...]:
-        packed, slope = ctx.saved_tensors
-        if torch.is_grad_enabled():  # a graph of the derivative is wanted, and `slope` has none
-            return (None, *_Call.apply(ctx.function.vjp(), packed, cotangents))
-        return None, (slope.view(len(cotangents), -1) * cotangents).view(-1)
+        packed, rows = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a graph of the derivative is wanted, and `rows` have none
+            return (None, *_Call.apply(ctx.function.vjp, packed, cotangents))
+        return None, (rows[:, 1:] * cotangents).view(-1)
 
     @staticmethod
     def jvp(ctx: Any, _: None, tangent: Array) -> tuple[Array, ...]:
-        return _Call.apply(ctx.function.jvp(), *ctx.saved_tensors, tangent)
+        return _Call.apply(ctx.function.jvp, *ctx.saved_tensors, tangent)
 
 
 # `apply` asks for this signature at every call; found here, it need not be made anew (40 µs of each call).
