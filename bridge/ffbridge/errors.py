@@ -11,6 +11,7 @@ from collections.abc import Sequence
 __all__ = [
     "BundleError",
     "BundleFileError",
+    "ConformanceError",
     "ExchangeError",
     "FFBridgeError",
     "GraphError",
@@ -25,6 +26,10 @@ __all__ = [
 
 class FFBridgeError(Exception):
     """Base of every error that ffbridge raises on purpose."""
+
+
+class ConformanceError(FFBridgeError, AssertionError):
+    """A backend or an engine does not do what it declares, or what is asked of all."""
 
 
 class ExchangeError(FFBridgeError, ValueError):
