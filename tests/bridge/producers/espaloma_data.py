@@ -44,6 +44,15 @@ def parameter_gradients(name):
         return {tuple(key.split("/")): stored[key] * KJ_PER_MOL_PER_HARTREE for key in stored.files}
 
 
+def form_figures(name, what):
+    """The stored fields and derivatives, energies (conformers,) [kJ/mol] and their gradient [kJ/mol/nm], by form."""
+    with np.load(FOLDER / f"{name}.forms.npz") as stored:
+        found = dict(stored)
+    u, du_dx = (found[key] for key in _keys(what)[1:])
+    gradient = np.moveaxis(du_dx, 1, 0) * (KJ_PER_MOL_PER_HARTREE / NM_PER_BOHR)
+    return found, u * KJ_PER_MOL_PER_HARTREE, gradient
+
+
 def _keys(what):
     return "positions_bohr", f"{what}/u_hartree", f"{what}/du_dx_hartree_per_bohr"
 

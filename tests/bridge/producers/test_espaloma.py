@@ -40,8 +40,8 @@ def dihedrals(x, atoms):
 
 
 def torsion_energy(x, atoms, k, phases, periodicity):
-    """espaloma's formula over all listed nodes, with one half of each, in the unit of k."""
-    cosine = np.cos(periodicity * dihedrals(x, atoms)[..., None] - phases)
+    """espaloma's formula over all listed nodes, with one half of each, in its unit; the angle has the other sign."""
+    cosine = np.cos(-periodicity * dihedrals(x, atoms)[..., None] - phases)
     return 0.5 * np.sum(np.maximum(k, 0) * (cosine + 1) - np.maximum(-k, 0) * (cosine - 1), axis=(1, 2))
 
 
@@ -273,9 +273,8 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("node_type", "field", "remedy"),
         [
-            ("n2", "coefficients", "LinearMixtureToOriginal"),
-            ("n3", "coefficients", "LinearMixtureToOriginal"),
-            ("n3", "coefficients_urey_bradley", "Urey-Bradley"),
+            ("n2", "k3", "minimum over the conformers"),
+            ("n3", "k4", "minimum over the conformers"),
             ("n3", "k_bond_bond", "minimum over the conformers"),
             ("n3", "k_bond_angle", "minimum over the conformers"),
             ("n4", "k_angle_torsion", "minimum over the conformers"),

@@ -11,6 +11,11 @@ What becomes of it:
   nodes, one half each, as in espaloma's own energy.
 - A negative k becomes |k| with the phase moved by π: the same energy, for |k| (1 - cos a) = |k| (1 + cos(a - π)), and
   the same derivative, for d|k|/dk = -1 gives -(1 - cos a). A k of exactly 0 has the derivative 0 in both.
+- espaloma's dihedral has the opposite sign of the standard's (IUPAC's), so ``phases`` change theirs.
+- ``coefficients`` of ``n2`` and ``n3``, which espaloma reads before k and eq, become these by its own formula, with
+  1e-7 added to the divisor. Its energy of the coefficients themselves is without that, and in addition has a constant
+  for each interaction, k1 k2/(k1 + k2) (b1 - b2)²/2.
+- ``coefficients_urey_bradley`` of ``n3`` become the term ``urey_bradley``, exactly.
 - ``n4_improper`` lists every ordering as an interaction of its own: one row each, with one half of its k.
 - The Coulomb constant is the standard's: espaloma's own is 1 hartree bohr/e² within 3e-12 for CODATA 2018.
 """
@@ -36,7 +41,7 @@ from .atom_features import N_ELEMENTS
 from .directions import pair_directions
 from .exceptions import exceptions
 from .source import Source
-from .terms import Interactions, angles, bonds, improper_scheme, improper_torsions, proper_torsions
+from .terms import Interactions, angles, bonds, improper_scheme, improper_torsions, proper_torsions, urey_bradley
 
 __all__ = ["from_espaloma"]
 
@@ -52,33 +57,27 @@ _BONDED = {
 
 _CONVERSIONS = (
     "one row for each bond, angle and quartet with periodicity: the mean of the nodes of both directions",
+    "linear mixtures of bonds and angles: k = k1 + k2 and eq = (k1 b1 + k2 b2)/(k + 1e-7), without the constant",
     "torsions: a negative k is its magnitude with the phase moved by pi",
+    "torsions: phases have the opposite sign, as espaloma's dihedral has",
     "impropers: one row for each ordering that the graph lists, with one half of its k",
 )
 
-_LINEAR_MIXTURE = "apply espaloma.nn.readout.janossy.LinearMixtureToOriginal, which makes k and eq of it"
-_CLASS_II = "its energy depends on the minimum over the conformers of the batch, and no form of the standard has it"
-_OFFSET = "a constant energy is no interaction; subtract it from the reference energies, and remove the field"
+_BATCH = "its energy depends on the minimum over the conformers of the batch, so it is no function of positions"
+_OFFSET = "a constant energy is no interaction; subtract it from the reference energies"
 _REFUSED = {
-    "n2": {"coefficients": _LINEAR_MIXTURE, "k3": _CLASS_II, "k4": _CLASS_II},
-    "n3": {
-        "coefficients": _LINEAR_MIXTURE,
-        "coefficients_urey_bradley": "no form of the standard has a linear mixture of Urey-Bradley terms",
-        "k3": _CLASS_II,
-        "k4": _CLASS_II,
-        "k_bond_angle": _CLASS_II,
-        "k_bond_bond": _CLASS_II,
-    },
+    "n2": {"k3": _BATCH, "k4": _BATCH},
+    "n3": {"k3": _BATCH, "k4": _BATCH, "k_bond_angle": _BATCH, "k_bond_bond": _BATCH},
     "n4": {
-        "k_angle_angle": _CLASS_II,
-        "k_angle_angle_torsion": _CLASS_II,
-        "k_angle_torsion": _CLASS_II,
-        "k_center_torsion": _CLASS_II,
-        "k_side_torsion": _CLASS_II,
+        "k_angle_angle": _BATCH,
+        "k_angle_angle_torsion": _BATCH,
+        "k_angle_torsion": _BATCH,
+        "k_center_torsion": _BATCH,
+        "k_side_torsion": _BATCH,
     },
     "g": {"u0": _OFFSET},
 }
-"""Fields that change espaloma's energy in a way that a bundle cannot express, with what to do."""
+"""Fields that change espaloma's energy in a way that a bundle cannot express, with the reason."""
 
 
 def from_espaloma(
@@ -88,6 +87,7 @@ def from_espaloma(
     charges: str | None = "q",
     elements: Sequence[int] | NDArray[np.integer[Any]] | None = None,
     suffix: str = "",
+    leave_out: Sequence[str] = (),
     dtype: str = "float64",
     tolerance: float = 1e-5,
 ) -> Bundle:
@@ -104,24 +104,28 @@ def from_espaloma(
             electrostatics.
         elements: atomic numbers ``(n_atoms,)``; taken from the field ``h0`` of ``n1`` if None.
         suffix: what follows the names of parameter fields, such as ``_ref`` for espaloma's reference values.
+        leave_out: fields whose energy is left out on purpose, of those that are refused otherwise: the class II
+            couplings, such as ``k_bond_bond``, and ``u0``. The bundle's provenance lists those that the graph has.
         dtype: floating-point type of the tables; parameters are cast to it before units are converted.
         tolerance: how far the two directions of an interaction may differ, as a fraction of the field's largest
             magnitude.
 
     Raises:
         GraphError: a node type or field is missing or malformed, or an interaction is not listed in both directions.
-        UnsupportedError: the graph holds what a bundle cannot express: linear-mixture coefficients, class II couplings,
-            an energy offset, directions with different parameters.
+        UnsupportedError: the graph holds what a bundle cannot express: class II couplings, whose energy in espaloma
+            depends on the batch, an energy offset, directions with different parameters.
         ExchangeError: the graph's framework does not hold `dtype` now, as JAX while x64 is off.
     """
     source = Source(graph=read_graph(graph), suffix=suffix, dtype=dtype)
-    _check(source, terms)
+    left_out = _check(source, terms, leave_out)
     covalent = _covalent_bonds(source)
     found = {
         name: convert(source, tolerance=tolerance)
         for node_type, (name, convert) in _BONDED.items()
         if node_type in terms and source.graph.node_set(node_type).count
     }
+    if "angles" in found and f"coefficients_urey_bradley{suffix}" in source.graph.node_set("n3").fields:
+        found["urey_bradley"] = urey_bradley(source, tolerance=tolerance)
     if charges is not None:
         n_atoms = int(source.sizes.sum())
         found["electrostatics"] = Interactions("coulomb", np.arange(n_atoms)[:, None], source.parameters("n1", charges))
@@ -148,20 +152,36 @@ def from_espaloma(
             "conversions": list(_CONVERSIONS),
             "impropers": improper_scheme(source, covalent) if "improper_torsions" in found else "none",
             "suffix": suffix,
+            "left_out": left_out,
         },
     )
 
 
-def _check(source: Source, terms: Sequence[str]) -> None:
-    """Raise where the graph holds, or is asked for, what cannot be converted."""
+def _check(source: Source, terms: Sequence[str], leave_out: Sequence[str]) -> list[str]:
+    """Return the fields that are left out on purpose; raise where the graph holds what cannot be converted."""
     unknown = sorted(set(terms) - set(_BONDED))
     if unknown:
         raise UnsupportedError(f"from_espaloma: terms has {unknown[0]!r}, expected some of: {', '.join(_BONDED)}")
-    for node_type in {*terms, "g"} & set(source.graph.nodes):
-        for name, remedy in _REFUSED.get(node_type, {}).items():
+    refusable = {name for fields in _REFUSED.values() for name in fields}
+    unknown = sorted(set(leave_out) - refusable)
+    if unknown:
+        raise UnsupportedError(
+            f"from_espaloma: leave_out has {unknown[0]!r}, expected some of: {', '.join(sorted(refusable))}"
+        )
+    left_out = []
+    for node_type in sorted({*terms, "g"} & set(source.graph.nodes)):
+        nodes = source.graph.nodes[node_type]
+        for name, reason in _REFUSED.get(node_type, {}).items():
             field = f"{name}{source.suffix}"
-            if source.graph.nodes[node_type].count and field in source.graph.nodes[node_type].fields:
-                raise UnsupportedError(f"nodes/{node_type}/{field} cannot be converted: {remedy}")
+            if not nodes.count or field not in nodes.fields:
+                continue
+            if name not in leave_out:
+                raise UnsupportedError(
+                    f"nodes/{node_type}/{field} cannot be converted: {reason}. Pass leave_out={(name,)!r} to do "
+                    "without its energy"
+                )
+            left_out.append(f"{node_type}/{field}")
+    return left_out
 
 
 def _table(made: Interactions) -> Table:
