@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -23,12 +25,15 @@ class Column:
         integer: whether the values must be whole numbers. Such a column is not differentiable: derivatives with
             respect to it are zero by definition.
         minimum: the least value allowed, if there is one.
+        shape: the settings that are the lengths of a column that stands for many numbers, such as ``(size, size)``;
+            empty for a column that is one.
     """
 
     name: str
     unit: str
     integer: bool = False
     minimum: float | None = None
+    shape: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,13 +58,15 @@ class Form:
         kind: ``bonded`` (a row of indices is one interaction) or ``nonbonded`` (a row is one atom; pairs are derived).
         arity: atoms per row of a term's indices.
         energy: the formula, for people; normative text and prefactors stand in ``spec/bundle.md``.
-        columns: the columns of its tables, in order.
+        columns: the columns of its tables, in order, as the registry declares them; :meth:`columns_for` has one for
+            each number.
         coordinates: the internal coordinates that a bonded form's formula takes, in order; a nonbonded form takes the
             distance of a pair, and has none here.
         methods: the nonbonded methods it may be evaluated with.
         mixing_rules: the mixing rules that may combine its parameters; empty if it needs none.
         exceptions: which fraction of the bundle's exceptions scales it: ``kept_charge`` or ``kept_lj``.
         settings: the settings that it needs beside its method's own.
+        repeated_atoms: whether atoms of a row may be equal if they are of different coordinates.
     """
 
     name: str
@@ -72,15 +79,31 @@ class Form:
     mixing_rules: tuple[str, ...] = ()
     exceptions: str | None = None
     settings: tuple[str, ...] = ()
+    repeated_atoms: bool = False
+
+    def lengths(self, settings: Mapping[str, Any]) -> tuple[tuple[int, ...], ...]:
+        """Return the lengths of each declared column, by a term's settings: ``()`` for one that is one number."""
+        return tuple(tuple(settings[name] for name in column.shape) for column in self.columns)
+
+    def columns_for(self, settings: Mapping[str, Any]) -> tuple[Column, ...]:
+        """Return the columns of the tables of a term with these settings, one for each number.
+
+        A column of the lengths (24, 24) is ``NAME_0_0``, ``NAME_0_1``, … ``NAME_23_23``.
+        """
+        return tuple(
+            replace(column, name="_".join([column.name, *map(str, place)]), shape=())
+            for column, lengths in zip(self.columns, self.lengths(settings), strict=True)
+            for place in product(*map(range, lengths))
+        )
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """Names of the columns, in order."""
+        """Names of the columns, in order, as declared."""
         return tuple(column.name for column in self.columns)
 
     @property
     def units(self) -> tuple[str, ...]:
-        """Units of the columns, in order."""
+        """Units of the columns, in order, as declared."""
         return tuple(column.unit for column in self.columns)
 
 
@@ -106,7 +129,7 @@ def form(name: str) -> Form:
 
 
 def _read(name: str, entry: dict[str, Any]) -> Form:
-    columns = tuple(Column(**column) for column in entry.pop("columns"))
+    columns = tuple(Column(**column | {"shape": tuple(column.get("shape", ()))}) for column in entry.pop("columns"))
     taken = entry.pop("coordinates", ())
     coordinates = tuple(InternalCoordinate(coordinate["kind"], tuple(coordinate["atoms"])) for coordinate in taken)
     listed = {part: tuple(entry.pop(part, ())) for part in ("methods", "mixing_rules", "settings")}
