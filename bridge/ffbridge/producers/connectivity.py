@@ -19,6 +19,7 @@ __all__ = [
     "one_four_and_farther_pairs",
     "pairs_by_separation",
     "pairs_within",
+    "particle_pairs",
     "proper_torsions",
 ]
 
@@ -45,6 +46,12 @@ class Neighbors:
         others = bonds[:, ::-1].reshape(-1)
         offsets = np.concatenate([[0], np.cumsum(np.bincount(ends, minlength=n_atoms))])
         return cls(offsets=offsets, atoms=others[np.argsort(ends, kind="stable")])
+
+    @classmethod
+    def from_members(cls, groups: Indices, n_groups: int) -> Neighbors:
+        """Return, in place of neighbors, the members of every group; `groups` has the group of each member."""
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(groups, minlength=n_groups))])
+        return cls(offsets=offsets, atoms=np.argsort(groups, kind="stable"))
 
     @property
     def degree(self) -> Indices:
@@ -130,6 +137,35 @@ def pairs_by_separation(bonds: Indices, n_atoms: int) -> tuple[Indices, Indices]
     # np.unique keeps the first of equal pairs, and shorter paths come first.
     ranks, first = np.unique(pairs[:, 0] * n_atoms + pairs[:, 1], return_index=True)
     return np.stack([ranks // n_atoms, ranks % n_atoms], axis=1), separations[first]
+
+
+def particle_pairs(bonds: Indices, parents: Indices) -> tuple[Indices, Indices]:
+    """Return :func:`pairs_by_separation` of particles that count as atoms: virtual sites, as the atom they belong to.
+
+    Args:
+        bonds: of atoms, ``(n_bonds, 2)``.
+        parents: the atom that each particle counts as, ``(n_particles,)``; itself for an atom.
+
+    Returns:
+        ``pairs (n_pairs, 2)``, sorted, first < second, and ``separations (n_pairs,)``; 0 for two particles of one atom.
+    """
+    n_particles = len(parents)
+    pairs, separations = pairs_by_separation(bonds, n_particles)
+    if (parents == np.arange(n_particles)).all():
+        return pairs, separations
+    members = Neighbors.from_members(parents, n_particles)
+    atoms = np.unique(parents)
+    pairs = np.concatenate([pairs, np.stack([atoms, atoms], axis=1)])
+    separations = np.concatenate([separations, np.zeros(len(atoms), dtype=separations.dtype)])
+    row, first = members.extend(pairs[:, 0])
+    step, second = members.extend(pairs[row, 1])
+    found = np.stack([first[step], second], axis=1)
+    separations = separations[row[step]]
+    # A pair of particles of one atom is met in both orders, and each particle with itself.
+    keep = (separations > 0) | (found[:, 0] < found[:, 1])
+    ranks = np.sort(found[keep], axis=1) @ [n_particles, 1]
+    order = np.argsort(ranks, kind="stable")
+    return np.stack([ranks[order] // n_particles, ranks[order] % n_particles], axis=1), separations[keep][order]
 
 
 def pairs_within(molecule_of_atom: Indices) -> tuple[Indices, Indices]:
