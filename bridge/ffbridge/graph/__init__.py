@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .crossing import Crossing
-from .libraries import GRAPH_LIBRARIES, GraphLibrary, read_graph, write_graph
+from .libraries import GRAPH_LIBRARIES, GraphLibrary, library_of, read_graph, write_graph
 from .model import EdgeSet, EdgeType, Graph, NodeSet
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Graph",
     "GraphLibrary",
     "NodeSet",
+    "library_of",
     "read_graph",
     "write_graph",
 ]

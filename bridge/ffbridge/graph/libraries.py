@@ -9,7 +9,7 @@ from ffbridge.errors import UnknownNameError, UnsupportedError
 
 from .model import Graph
 
-__all__ = ["GRAPH_LIBRARIES", "IMPORTED_AS", "GraphLibrary", "read_graph", "write_graph"]
+__all__ = ["GRAPH_LIBRARIES", "IMPORTED_AS", "GraphLibrary", "library_of", "read_graph", "write_graph"]
 
 GRAPH_LIBRARIES: dict[str, str] = {
     "dgl": "ffbridge.graph.dgl",
@@ -45,8 +45,15 @@ def read_graph(graph: Any) -> Graph:
     Raises:
         UnsupportedError: the object is of a library or kind that is not understood.
     """
-    if isinstance(graph, Graph):
-        return graph
+    return graph if isinstance(graph, Graph) else _library(library_of(graph)).read(graph)
+
+
+def library_of(graph: Any) -> str:
+    """Return the name of the library that a graph is of, as :func:`write_graph` takes it.
+
+    Raises:
+        UnsupportedError: the object is of a library that is not understood.
+    """
     # Classes that a library makes while it runs, as PyG does for batches, show it in their bases only.
     packages = [each.__module__.partition(".")[0] for each in type(graph).__mro__]
     names = [IMPORTED_AS.get(package, package) for package in packages]
@@ -56,7 +63,7 @@ def read_graph(graph: Any) -> Graph:
             f"read_graph: got {type(graph).__module__}.{type(graph).__qualname__}, expected a graph of one of: "
             f"{', '.join(sorted(GRAPH_LIBRARIES))}"
         )
-    return _library(library).read(graph)
+    return library
 
 
 def write_graph(graph: Graph, library: str) -> Any:

@@ -37,7 +37,6 @@ from ffbridge.table import Table
 from ffbridge.term import Exceptions, Term
 from ffbridge.units import COULOMB_CONSTANT, KJ_PER_MOL_PER_HARTREE, NM_PER_BOHR
 
-from .atom_features import N_ELEMENTS
 from .directions import pair_directions
 from .exceptions import exceptions
 from .source import Source
@@ -202,21 +201,11 @@ def _exceptions(source: Source) -> Exceptions:
 
 
 def _atomic_numbers(source: Source, elements: Sequence[int] | NDArray[np.integer[Any]] | None) -> NDArray[np.int64]:
-    """Return the atomic numbers ``(n_atoms,)``, given or read from the first columns of ``h0``."""
+    """Return the atomic numbers ``(n_atoms,)``, given or read from the graph."""
+    if elements is None:
+        return source.elements()
     n_atoms = int(source.sizes.sum())
-    if elements is not None:
-        given = np.asarray(elements, dtype=np.int64)
-        if given.shape != (n_atoms,):
-            raise GraphError(
-                f"elements: got shape {given.shape}, expected {(n_atoms,)}: the atomic number of each atom"
-            )
-        return given
-    if "h0" not in source.graph.node_set("n1").fields:
-        raise GraphError("nodes/n1 has no field 'h0' that would tell the elements; pass elements=, the atomic numbers")
-    columns = source.on_host(source.graph.node_field("n1", "h0"))[:, :N_ELEMENTS]
-    if ((columns != 0).sum(axis=1) != 1).any() or (columns.sum(axis=1) != 1).any():
-        raise GraphError(
-            f"nodes/n1/h0: expected exactly one 1 among the first {N_ELEMENTS} columns, at the atomic number, as "
-            "espaloma's own features have; pass elements=, the atomic numbers"
-        )
-    return np.asarray(columns.argmax(axis=1))
+    given = np.asarray(elements, dtype=np.int64)
+    if given.shape != (n_atoms,):
+        raise GraphError(f"elements: got shape {given.shape}, expected {(n_atoms,)}: the atomic number of each atom")
+    return given

@@ -15,6 +15,8 @@ from ffbridge.exchange import share
 from ffbridge.graph import Graph
 from ffbridge.registry import backend_of
 
+from .atom_features import N_ELEMENTS
+
 __all__ = ["Source"]
 
 Array = Any
@@ -107,6 +109,24 @@ class Source:
                 f"{int(self.sizes[molecule[row]])} of them, counted from 0 within the molecule"
             )
         return np.asarray(local + self.starts[molecule][:, None])
+
+    def elements(self) -> Indices:
+        """Return the atomic numbers ``(n_atoms,)``, which the first columns of ``h0`` tell.
+
+        Raises:
+            GraphError: the graph has no such field, or another meaning of its columns.
+        """
+        if "h0" not in self.graph.node_set("n1").fields:
+            raise GraphError(
+                "nodes/n1 has no field 'h0' that would tell the elements; pass elements=, the atomic numbers"
+            )
+        columns = self.on_host(self.graph.node_field("n1", "h0"))[:, :N_ELEMENTS]
+        if ((columns != 0).sum(axis=1) != 1).any() or (columns.sum(axis=1) != 1).any():
+            raise GraphError(
+                f"nodes/n1/h0: expected exactly one 1 among the first {N_ELEMENTS} columns, at the atomic number, as "
+                "espaloma's own features have; pass elements=, the atomic numbers"
+            )
+        return np.asarray(columns.argmax(axis=1), dtype=np.int64)
 
     def parameters(self, node_type: str, name: str, *, columns: int | None = 1) -> Array:
         """Return a field of parameters, cast, ``(n_nodes, n_columns)``; a gradient goes on through the cast.
