@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from ffbridge.backend import Array, Backend
-from ffbridge.errors import UnknownNameError
+from ffbridge.errors import UnknownNameError, UnsupportedError
 from ffbridge.plugin import Plugin
 
 if TYPE_CHECKING:
@@ -137,6 +137,7 @@ class ArrayEngine(Engine):
 
         structure, arrays = self.plan(bundle.snapshot())
         backend = get_backend(self.backend)
+        self._require_functions(bundle, backend)
         shared = {path: share(array, backend).array for path, array in arrays.items()}
         tables = {name: share(table.values, backend).array for name, table in bundle.tables.items()}
         return self.evaluator(backend, structure, shared, tables)
@@ -146,6 +147,18 @@ class ArrayEngine(Engine):
         from ffbridge.energy.plan import plan
 
         return plan(bundle)
+
+    def _require_functions(self, bundle: Bundle, backend: Backend) -> None:
+        """Refuse a method that calls what the backend does not implement, before anything is evaluated."""
+        from ffbridge.energy.methods import METHODS
+
+        for name, term in bundle.terms.items():
+            method = METHODS.get(term.settings.get("method", ""))
+            if method and method.needs_erfc and type(backend).erfc is Backend.erfc:
+                raise UnsupportedError(
+                    f"terms/{name}: the method {term.settings['method']!r} needs erfc, which backend {backend.name!r} "
+                    "does not implement: use another engine, or implement Backend.erfc"
+                )
 
     @abstractmethod
     def evaluator(

@@ -29,11 +29,13 @@ class Method:
         factor: ``(backend, settings, r) -> f`` for 0 < r < cutoff.
         slope: ``(backend, settings, r) -> df/dr``, likewise.
         spares_exceptions: whether pairs of exceptions have the factor 1, and no cutoff.
+        needs_erfc: whether it calls `Backend.erfc`, which not every backend has.
     """
 
     factor: Callable[[Backend, Settings, Array], Array]
     slope: Callable[[Backend, Settings, Array], Array]
     spares_exceptions: bool
+    needs_erfc: bool = False
 
     def evaluate(self, backend: Backend, settings: Settings, r: Array, excepted: Array) -> Array:
         """Return f ``(n_pairs, n_conformers)``, exactly 0 beyond the cutoff.
@@ -103,6 +105,6 @@ def _switch_angle(settings: Settings, r: Array) -> Array:
 
 METHODS = {
     "cutoff": Method(_switch, _switch_slope, spares_exceptions=True),
-    "timemachine": Method(_screened_and_switched, _screened_and_switched_slope, spares_exceptions=False),
+    "timemachine": Method(_screened_and_switched, _screened_and_switched_slope, spares_exceptions=False, needs_erfc=True),
 }
 """The methods with a factor by their name in the standard."""
