@@ -84,8 +84,7 @@ def to_interchange(bundle: Bundle, topology: Any, *, positions: Array | None = N
 
 def _collections(bundle: Bundle, particles: Particles) -> dict[str, Any]:
     made = valence(bundle, particles)
-    if bundle.constraints is not None:
-        made["Constraints"] = constraints(bundle.constraints, particles, made.get("Bonds"))
+    made["Constraints"] = constraints(bundle.constraints, particles, made["Bonds"])
     scales = Scales(bundle, particles.atoms[particles.bonds], np.arange(bundle.n_atoms))
     for name, term in bundle.terms.items():
         if term.form in _NONBONDED:

@@ -30,6 +30,14 @@ VALENCE_FORMS = {
 }
 """The bonded forms that an Interchange has: the unit of each column, as pint reads it."""
 
+_ALWAYS = {
+    "Bonds": "harmonic_bond",
+    "Angles": "harmonic_angle",
+    "ProperTorsions": "periodic_torsion",
+    "ImproperTorsions": "periodic_torsion",
+}
+"""Collections that an Interchange of a SMIRNOFF force field has, be they empty; its writers expect them."""
+
 _TORSION = ("ProperTorsions", "ImproperTorsions")
 _COLLECTION = {"harmonic_bond": "Bonds", "harmonic_angle": "Angles", "ryckaert_bellemans": "RBTorsions"}
 _KEYS = {
@@ -43,7 +51,7 @@ _KEYS = {
 
 
 def valence(bundle: Bundle, particles: Particles) -> dict[str, Any]:
-    """Return the collections of the bonded terms, by name.
+    """Return the collections of the bonded terms, by name; some are empty.
 
     Args:
         bundle: one system, valid, of NumPy arrays.
@@ -53,7 +61,7 @@ def valence(bundle: Bundle, particles: Particles) -> dict[str, Any]:
         UnsupportedError: a bond between atoms that the topology does not bond, two bonds or angles of the same atoms, a
             torsion whose ends are more than three bonds apart, an interaction of a virtual site.
     """
-    made: dict[str, _Collection] = {}
+    made = {name: _Collection(name, form) for name, form in _ALWAYS.items()}
     torsions = _Torsions(particles)
     for name, term in bundle.terms.items():
         if term.form not in VALENCE_FORMS:
@@ -73,11 +81,11 @@ def valence(bundle: Bundle, particles: Particles) -> dict[str, Any]:
     return {name: held.collection for name, held in made.items()}
 
 
-def constraints(found: Constraints, particles: Particles, bonds: Any = None) -> Any:
+def constraints(found: Constraints | None, particles: Particles, bonds: Any) -> Any:
     """Return the collection of the constraints, one potential for each bond's parameter and for each other length.
 
     Args:
-        found: the bundle's constraints.
+        found: the bundle's constraints, if it has any.
         particles: which of its particles are atoms.
         bonds: the collection of the bonds. A constraint that holds a bond at its own length has the bond's key, as in
             SMIRNOFF; Interchange's writer for LAMMPS looks for it.
@@ -90,6 +98,9 @@ def constraints(found: Constraints, particles: Particles, bonds: Any = None) -> 
     from openff.interchange.smirnoff import SMIRNOFFConstraintCollection
     from openff.units import Quantity
 
+    collection = SMIRNOFFConstraintCollection()
+    if found is None:
+        return collection
     atoms = particles.topology_atom[found.pairs]
     if (bad := (atoms < 0).any(axis=1)).any():
         row = int(bad.argmax())
@@ -97,10 +108,9 @@ def constraints(found: Constraints, particles: Particles, bonds: Any = None) -> 
             f"constraints/pairs/{row}: of the particles {found.pairs[row].tolist()} one is a virtual site, and an "
             "Interchange has no constraints of one"
         )
-    collection = SMIRNOFFConstraintCollection()
     for pair, length in zip(np.sort(atoms, axis=1).tolist(), found.lengths.astype(float).tolist(), strict=True):
         where = BondKey(atom_indices=tuple(pair))
-        key = None if bonds is None else bonds.key_map.get(where)
+        key = bonds.key_map.get(where)
         if key is None or bonds.potentials[key].parameters["length"].m_as("nanometer") != length:
             key = PotentialKey(id=f"constraints[{length!r} nm]", associated_handler="Constraints")
         collection.key_map[where] = key
