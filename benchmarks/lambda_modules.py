@@ -3,7 +3,7 @@
 Agreement: acetaminophen, ibuprofen and a ragged batch of the eight drugs of the demo, five conformers each: energies,
 forces, dU/dθ, Hessian-vector products and d²U/dx dθ against the torch engine by itself, relative to the largest value;
 energies and forces against OpenMM too. Cost: energy + forces of ethanol through the host's automatic differentiation,
-beside the engine's own compiled call. Figures go to ``benchmarks/results/lambda_modules.json``.
+beside the engine's own compiled call of the same kind. Figures go to ``benchmarks/results/lambda_modules.json``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -31,6 +32,7 @@ OUTPUT = Path(__file__).parent / "results" / "lambda_modules.json"
 PAIRS = (("torch", "torch"), ("jax", "torch"), ("jax", "jax"), ("torch", "jax"), ("numpy", "torch"), ("numpy", "jax"))
 SECOND_ORDER = ("torch", "jax")
 TABLE = "bonds"
+METHODS = ("energy_and_forces", "value_and_grad")
 
 
 def conformers(positions, n=5):
@@ -152,33 +154,42 @@ def crossings():
 
     hosted_jax = fb.potential(bundle, engine="torch", host="jax")
     through_jax = jax.jit(jax.value_and_grad(lambda x: hosted_jax(x).sum()))
-    seconds = time_calls(
-        lambda: jax.block_until_ready(native_jax(there)),
-        through_torch,
-        lambda: hosted_torch.value_and_grad(here),
-        native_torch,
-        lambda: jax.block_until_ready(through_jax(there)),
-        lambda: hosted_jax.value_and_grad(there),
-    )
-    own_jax, torch_jax, torch_jax_direct, own_torch_call, jax_torch, jax_torch_direct = (1e6 * each for each in seconds)
-    return [
-        {"host": "torch", "engine": "jax", "call": "backward", "engine alone": own_jax, "hosted": torch_jax},
-        {
-            "host": "torch",
-            "engine": "jax",
-            "call": "value_and_grad",
-            "engine alone": own_jax,
-            "hosted": torch_jax_direct,
-        },
-        {"host": "jax", "engine": "torch", "call": "jitted grad", "engine alone": own_torch_call, "hosted": jax_torch},
-        {
-            "host": "jax",
-            "engine": "torch",
-            "call": "value_and_grad",
-            "engine alone": own_torch_call,
-            "hosted": jax_torch_direct,
-        },
+    wait = jax.block_until_ready
+    # (host, engine, what is called, the engine's own call, the host's)
+    cases = [
+        ("torch", "jax", "backward", lambda: wait(native_jax(there)), through_torch),
+        *(
+            (
+                "torch",
+                "jax",
+                name,
+                partial(_wait_for, getattr(U, name), there),
+                partial(getattr(hosted_torch, name), here),
+            )
+            for name in METHODS
+        ),
+        ("jax", "torch", "jitted grad", native_torch, lambda: wait(through_jax(there))),
+        *(
+            (
+                "jax",
+                "torch",
+                name,
+                partial(getattr(own_torch, name), here),
+                partial(_wait_for, getattr(hosted_jax, name), there),
+            )
+            for name in METHODS
+        ),
     ]
+    rows = []
+    for host, engine, name, own, hosted in cases:
+        alone, through = (1e6 * seconds for seconds in time_calls(own, hosted))
+        rows.append({"host": host, "engine": engine, "call": name, "engine alone": alone, "hosted": through})
+    return rows
+
+
+def _wait_for(call, x):
+    """Call, and wait until JAX is done."""
+    return jax.block_until_ready(tuple(call(x)))
 
 
 def main():

@@ -170,6 +170,13 @@ class JaxBackend(Backend):
         found: tuple[Array, ...] = self.framework.grad(function, argnums=tuple(range(len(inputs))))(*inputs)
         return found
 
+    def fused(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Compiled."""
+        import jax
+
+        compiled: Callable[..., Any] = jax.jit(function)
+        return compiled
+
     def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
         """By ``jax.ops.segment_sum``."""
         return self.framework.ops.segment_sum(values, segments, n_segments)

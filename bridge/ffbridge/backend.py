@@ -169,6 +169,10 @@ class Backend(Plugin):
         """The same values without the gradient that the array carries. Needed where arrays carry one themselves."""
         return array
 
+    def fused(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function with its operations run as one, where each operation by itself is slow and can be compiled."""
+        return function
+
     def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
         """Sums of rows: row s of the result sums all ``values[i]`` with ``segments[i] == s``. Needed for energies.
 

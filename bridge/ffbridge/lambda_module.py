@@ -50,6 +50,7 @@ class LambdaModule(Evaluator):
             name: share(array, host).array for name, array in values.items() if backend_of(array).is_tracked(array)
         }
         self._evaluator = engine.prepare(bundle.snapshot(), hosted=True)
+        self._split = host.fused(self._split_rows)
         self._positions_alone = Packing(bundle.n_atoms)
         # Kept, so that compiled code is found again: one function for each set of tables that are inputs.
         self._crossings: dict[tuple[Packing, frozenset[str], bool], _Crossing] = {}
@@ -83,6 +84,10 @@ class LambdaModule(Evaluator):
         given = {name: detach(table) for name, table in {**self._inputs, **tables}.items()}
         crossing, packed = self._crossing(detach(x), given, each_term=False)
         rows = share(crossing.function.slope(packed)[0], self._host).array
+        energy, forces = self._split(rows, x)
+        return energy, forces
+
+    def _split_rows(self, rows: Array, x: Array) -> tuple[Array, Array]:
         xp, n_systems = self._host.namespace, self._bundle.n_systems
         energy = xp.reshape(rows[:, :n_systems], (*x.shape[:-2], n_systems))
         return energy, -xp.reshape(rows[:, n_systems:], tuple(x.shape))

@@ -66,6 +66,34 @@ def test_values_and_first_derivatives(bundle, x, tables, engine, host):
         close(gradient, analytic.tables[name])
 
 
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(("engine", "host"), PAIRS)
+@pytest.mark.parametrize("given", [(), TABLES])
+@pytest.mark.parametrize("batch", [(), (3,), (2, 1)])
+def test_energy_and_forces_alone(bundle, x, tables, engine, host, given, batch):
+    U = fb.potential(bundle, engine=engine, host=host)
+    x = np.resize(x, (*batch, *x.shape[1:]))
+    chosen = {name: tables[name] for name in given}
+    energy, forces = U.energy_and_forces(
+        fb.to(x, host, copy=True), {name: fb.to(table, host, copy=True) for name, table in chosen.items()}
+    )
+    expected = fb.potential(bundle, engine="numpy").value_and_grad(x, chosen)
+    for found, analytic in ((energy, expected.energy), (forces, expected.forces)):
+        assert fb.registry.backend_of(found).name == host
+        assert found.shape == analytic.shape
+        close(found, analytic)
+
+
+def test_energy_and_forces_carry_no_gradient(bundle, x, tables):
+    positions, charges = torch_inputs(x, tables)
+    for engine in ENGINES:
+        energy, forces = fb.potential(bundle, engine=engine, host="torch").energy_and_forces(
+            positions, {"coulomb": charges}
+        )
+        assert not energy.requires_grad
+        assert not forces.requires_grad
+
+
 def weighted(bundle, engine, host):
     """A scalar that weights systems and conformers differently, so that no cotangent is uniform."""
     U = fb.potential(bundle, engine=engine, host=host)
@@ -247,7 +275,8 @@ def test_an_energy_with_forces_is_one_call_of_the_engine(host, monkeypatch):
             U(torch.tensor(x, requires_grad=True)).sum().backward()
         else:
             jax.block_until_ready(jax.jit(jax.value_and_grad(lambda x: U(x).sum()))(jax.numpy.asarray(x)))
-    assert paths == [("slope",)]
+        U.energy_and_forces(fb.to(x, host))
+    assert paths == [("slope",), ("slope",)]
 
 
 class TestRefusals:

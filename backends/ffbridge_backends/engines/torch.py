@@ -64,9 +64,9 @@ class _TorchSource(FunctionSource):
         return energies.detach(), gradient
 
     def _slope(self, function: Callable[..., Any], inputs: tuple[Array, ...]) -> tuple[Array, ...]:
-        outputs, pullback = self.torch.func.vjp(function, *inputs)
-        (gradient,) = pullback(tuple(map(self.torch.ones_like, outputs)))
-        return (self._rows(*outputs, gradient),)
+        (energies,), pullback = self.torch.func.vjp(function, *inputs)
+        (gradient,) = pullback((self.torch.ones_like(energies),))
+        return (self._rows(energies, gradient),)
 
     def _rows(self, energies: Array, gradient: Array) -> Array:
         return self.packing.rows(self.backend.namespace, energies, gradient)

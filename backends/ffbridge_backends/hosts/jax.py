@@ -8,7 +8,6 @@ not do: it has no forward mode, which hessian needs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -46,38 +45,49 @@ def _shapes(*inputs: Any, function: EngineFunction) -> list[Any]:
 def _lower(*inputs: Array, function: EngineFunction) -> Sequence[Array]:
     # Refused here, what the engine lacks is an error of its own kind; inside the callback, it would be one of XLA's.
     function.source.require(function.path)
-    dtype = np.dtype(inputs[0].dtype)
-    shapes = function.shapes(*(each.shape for each in inputs))
-    results = tuple(_as_bits(jax.ShapeDtypeStruct(shape, dtype)) for shape in shapes)
-    callback = partial(_callback, function=function, dtype=dtype)
-    outputs = jax.pure_callback(callback, results, *map(_to_bits, inputs))
-    return [jax.lax.bitcast_convert_type(output, dtype) for output in outputs]
-
-
-# XLA may run a callback in a thread of its own, which knows nothing of a local scope jax.enable_x64(True): JAX would
-# there cut 64-bit numbers to 32 bits, in both directions. So float64 crosses as pairs of 32-bit words.
-
-
-def _as_bits(struct: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-    if struct.dtype.itemsize != 8:
-        return struct
-    return jax.ShapeDtypeStruct((*struct.shape, 2), np.uint32)
-
-
-def _to_bits(array: Array) -> Array:
-    return jax.lax.bitcast_convert_type(array, np.uint32) if array.dtype.itemsize == 8 else array
-
-
-def _callback(*inputs: Array, function: EngineFunction, dtype: np.dtype[Any]) -> tuple[Array, ...]:
-    # NumPy in and out: JAX's own operations deadlock in a callback.
-    wide = dtype.itemsize == 8
-    arrays = [np.asarray(each) for each in inputs]
-    values = [np.ascontiguousarray(each).view(dtype)[..., 0] if wide else each for each in arrays]
-    outputs = [np.ascontiguousarray(share(output, "numpy").array) for output in function(*values)]
-    return tuple(each[..., None].view(np.uint32) if wide else each for each in outputs)
+    return [_from_words(words, inputs[0].dtype) for words in _callback.bind(*inputs, function=function)]
 
 
 mlir.register_lowering(_call, mlir.lower_fun(_lower, multiple_results=True))
+
+
+# The callback itself. `jax.pure_callback` would put each input on a device and take it back (half of a crossing's time).
+# XLA may call from a thread of its own, which knows nothing of a local scope jax.enable_x64(True): JAX would there cut
+# 64-bit results to 32 bits. So float64 comes back as pairs of 32-bit words.
+_callback = Primitive("ffbridge_engine_callback")
+_callback.multiple_results = True
+
+
+@_callback.def_abstract_eval
+def _word_shapes(*inputs: Any, function: EngineFunction) -> list[Any]:
+    return [_as_words(each) for each in _shapes(*inputs, function=function)]
+
+
+def _emit(context: Any, *operands: Any, function: EngineFunction) -> Sequence[Any]:
+    def call(*inputs: Any) -> tuple[Any, ...]:
+        return tuple(_to_words(share(output, "numpy").array) for output in function(*inputs))
+
+    found, *_ = mlir.emit_python_callback(
+        context, call, None, list(operands), context.avals_in, context.avals_out, has_side_effect=False
+    )
+    return found
+
+
+mlir.register_lowering(_callback, _emit)
+
+
+def _as_words(aval: Any) -> Any:
+    wide = aval.dtype.itemsize == 8
+    return jax.core.ShapedArray((*aval.shape, 2), np.dtype("uint32")) if wide else aval
+
+
+def _to_words(array: Any) -> Any:
+    array = np.ascontiguousarray(array)
+    return array[..., None].view(np.uint32) if array.dtype.itemsize == 8 else array
+
+
+def _from_words(array: Array, dtype: Any) -> Array:
+    return jax.lax.bitcast_convert_type(array, dtype) if np.dtype(dtype).itemsize == 8 else array
 
 
 def _jvp(primals: Sequence[Array], tangents: Sequence[Any], *, function: EngineFunction) -> tuple[Any, Any]:
