@@ -27,10 +27,7 @@ def faults(document: Mapping[str, Any], arrays: Arrays) -> Iterator[Fault]:
 
 def _term_faults(path: str, form: Form, settings: Mapping[str, Any], arrays: Arrays) -> Iterator[Fault]:
     if form.kind == "bonded":
-        if settings:
-            yield Fault(
-                path, f"the bonded form {form.name} has no settings, found {', '.join(sorted(settings))}", "S-2"
-            )
+        yield from _bonded_faults(path, form, settings)
         return
     method = settings.get("method")
     if method not in form.methods:
@@ -47,6 +44,14 @@ def _term_faults(path: str, form: Form, settings: Mapping[str, Any], arrays: Arr
         yield Fault(f"{path}/repulsion_exponent", "must be greater than the attraction exponent", "S-9")
     if about.get("periodic", settings.get("periodic", False)):
         yield from _box_faults(path, method, settings.get("cutoff", 0), arrays.get("box"))
+
+
+def _bonded_faults(path: str, form: Form, settings: Mapping[str, Any]) -> Iterator[Fault]:
+    takes = ", ".join(form.settings) or "none"
+    if extra := sorted(set(settings) - set(form.settings)):
+        yield Fault(path, f"{', '.join(extra)} not known to the bonded form {form.name}; its settings: {takes}", "S-2")
+    if missing := sorted(set(form.settings) - set(settings)):
+        yield Fault(path, f"{', '.join(missing)} missing; settings of the bonded form {form.name}: {takes}", "S-2")
 
 
 def _member_faults(

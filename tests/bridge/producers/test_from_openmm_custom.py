@@ -20,6 +20,9 @@ BONDED = [
     ("Bond", "k*(r-length)^2", ("length", "k"), (0.1, 300.0), "harmonic_bond"),
     ("Bond", "0.5*b*(r0-r)*(r0-r)", ("r0", "b"), (0.1, 300.0), "harmonic_bond"),
     ("Bond", "D*x^2; x=1-exp(-a*(r-r0))", ("r0", "D", "a"), (0.12, 300.0, 20.0), "morse"),
+    ("Bond", "3*eps*((sigma/r)^12-(sigma/r)^6)", ("sigma", "eps"), (0.1, -0.3), "lennard_jones_pair"),
+    ("Bond", "138.25*qq/r", ("qq",), (0.3,), "coulomb_pair"),
+    ("Bond", "-q/r", ("q",), (0.3,), "coulomb_pair"),
     ("Angle", "(k/2)*dtheta^2; dtheta=theta-theta0", ("theta0", "k"), (1.9, 300.0), "harmonic_angle"),
     ("Torsion", "k*(1+cos(n*theta-phase))", ("n", "k", "phase"), (3.0, 5.0, 0.4), "periodic_torsion"),
     ("Torsion", "2*k*cos((n*theta-phase)/2)^2", ("n", "k", "phase"), (2.0, 5.0, 0.4), "periodic_torsion"),
@@ -166,13 +169,15 @@ def test_a_custom_force_takes_the_part_of_lennard_jones_beside_a_nonbonded_force
     charges.addException(1, 2, 0, 1, 0)
     system = system_of(charges, depths)
     bundle = from_openmm(system)
-    assert sorted(bundle.terms) == ["electrostatics", "vdw", "vdw_2"]
+    assert sorted(bundle.terms) == ["electrostatics", "vdw"]
+    assert bundle.terms["vdw"].settings["mixing_rule"] == "geometric"
+    assert "force 0 (NonbondedForce) has no depth other than 0: no term" in bundle.provenance["conversions"]
     check(system, bundle)
 
 
 REFUSED = [
     (lambda: bonded("Bond", "k*(r-l)^4", ("k", "l")), "is none of the standard's forms of this kind"),
-    (lambda: bonded("Bond", "k*(r-0.1)^2", ("k",)), r"of the parameters k is none .*: harmonic_bond, morse$"),
+    (lambda: bonded("Bond", "k*(r-0.1)^2", ("k",)), r"of the parameters k is none .*: harmonic_bond, morse, lennard_"),
     (lambda: bonded("Bond", "k*max(0, r-l)^2", ("k", "l")), r"has max\(\), and no form of the standard does"),
     (lambda: bonded("Bond", "step(r-l)*k*(r-l)^2", ("k", "l")), r"has step\(\)"),
     (lambda: bonded("Angle", "k*(cos(theta)-cos(t))^2", ("k", "t")), "harmonic_angle$"),

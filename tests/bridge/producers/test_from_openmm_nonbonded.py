@@ -1,16 +1,21 @@
-"""Nonbonded forces of `from_openmm`: methods with all their settings, exceptions as fractions, and what is refused."""
+"""Nonbonded forces of `from_openmm`: methods with all their settings, exceptions, and what is refused."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import ffbridge as fb
 from ffbridge.errors import UnsupportedError
+from ffbridge.exporters.openmm import to_openmm
 from ffbridge.producers.openmm import from_openmm
 
 openmm = pytest.importorskip("openmm", reason="OpenMM is not installed")
 
-from tests.bridge.producers.openmm_systems import check_forces  # noqa: E402
+from tests.bridge.exporters.openmm_reference import Reference, relative  # noqa: E402
+from tests.bridge.producers.openmm_systems import check_array_engine, check_forces  # noqa: E402
 
 N_ATOMS = 6
 BOX = ([3, 0, 0], [0.4, 3.1, 0], [-0.5, 0.6, 3.2])
@@ -145,18 +150,96 @@ def test_open_fractions_are_those_of_most_pairs():
     assert any("fractions of exceptions are open" in text for text in bundle.provenance["conversions"])
 
 
+OWN = {
+    "a charge product of atoms without charge": lambda f: f.setParticleParameters(0, 0, 0.3, 1),
+    "another sigma, of fewer atoms": lambda f: f.setExceptionParameters(0, 0, 1, 0, 0.5, 2),
+    "other sigmas, of the pairs of an atom": lambda f: f.setParticleParameters(0, 0.1, 0.9, 1),
+    "a depth of atoms without one": lambda f: f.setParticleParameters(0, 0.1, f.getParticleParameters(0)[1], 0),
+}
+"""Exceptions that are no fractions of their pairs' energies."""
+
+
+@pytest.mark.parametrize("method", ["NoCutoff", "CutoffNonPeriodic", "PME"])
+@pytest.mark.parametrize("name", OWN)
+def test_exceptions_with_parameters_of_their_own(name, method, x):
+    force = nonbonded(method)
+    force.setCutoffDistance(0.6)
+    OWN[name](force)
+    system = system_of(force)
+    bundle = from_openmm(system)
+    own = [bundle.terms[term] for term in ("vdw_pairs", "electrostatics_pairs") if term in bundle.terms]
+    assert own
+    kept = dict(zip(map(tuple, bundle.exceptions.pairs.tolist()), bundle.exceptions.kept_lj, strict=True))
+    for term in own:
+        fractions = kept if term.form == "lennard_jones_pair" else kept_charge(bundle)
+        assert all(fractions[tuple(pair)] == 0 for pair in term.indices.tolist())
+    check_forces(system, bundle, x)
+    if method == "NoCutoff":
+        check_array_engine(system, bundle, x)
+
+
+def kept_charge(bundle):
+    return dict(zip(map(tuple, bundle.exceptions.pairs.tolist()), bundle.exceptions.kept_charge, strict=True))
+
+
+def test_they_are_exceptions_of_one_force_again_without_periodic_boundaries():
+    """And read back, they are what they were; a periodic force has its exceptions at the nearest image."""
+    force = nonbonded()
+    OWN["other sigmas, of the pairs of an atom"](force)
+    OWN["a charge product of atoms without charge"](force)
+    system = system_of(force)
+    bundle = from_openmm(system)
+    again = to_openmm(bundle)
+    assert [each.getName() for each in again.getForces()] == ["vdw + electrostatics + vdw_pairs + electrostatics_pairs"]
+    np.testing.assert_allclose(sorted(exceptions(again.getForce(0))), sorted(exceptions(force)), rtol=1e-14)
+    split = to_openmm(bundle, split_nonbonded=True)
+    assert [type(each).__name__ for each in split.getForces()] == ["NonbondedForce"] * 2 + ["CustomBondForce"] * 2
+    for other in (again, split):
+        back = from_openmm(other)
+        assert list(back.terms) == list(bundle.terms)
+        for name in ("vdw_pairs", "electrostatics_pairs"):
+            assert back.terms[name].settings == pytest.approx(bundle.terms[name].settings)
+            np.testing.assert_array_equal(back.terms[name].indices, bundle.terms[name].indices)
+            np.testing.assert_allclose(back.parameters(name), bundle.parameters(name), rtol=1e-14)
+    periodic = nonbonded("CutoffPeriodic")
+    OWN["other sigmas, of the pairs of an atom"](periodic)
+    again = to_openmm(from_openmm(system_of(periodic)))
+    assert [each.getName() for each in again.getForces()] == ["vdw + electrostatics", "vdw_pairs"]
+
+
+def exceptions(force):
+    rows = [force.getExceptionParameters(number) for number in range(force.getNumExceptions())]
+    # Where a depth is 0, sigma does not matter.
+    return [
+        (*sorted((i, j)), charge._value, depth._value and sigma._value, depth._value)
+        for i, j, charge, sigma, depth in rows
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "epsilon"),
+    [([[4, 2]], 0.5), ([[0, 5]], 0.5), ([[1, 0], [0, 1]], 0.5), ([[1, 0]], -0.5)],
+    ids=["not left out", "no exception", "twice", "a negative depth"],
+)
+def test_other_pairs_are_a_force_of_their_own(pairs, epsilon, x):
+    """As exceptions they would take the place of what the pair keeps, or be refused by OpenMM."""
+    system = system_of(nonbonded())
+    bundle = from_openmm(system)
+    added = fb.Term("lennard_jones_pair", np.array(pairs, dtype=np.int32), "added", fb.Identity())
+    table = fb.Table(np.array([[0.3, epsilon]] * len(pairs)), ("sigma", "epsilon"), ("nm", "kJ/mol"))
+    more = replace(bundle, terms={**bundle.terms, "added": added}, tables={**bundle.tables, "added": table})
+    exported = to_openmm(more)
+    assert [force.getName() for force in exported.getForces()] == ["vdw + electrostatics", "added"]
+    found, forces = Reference(exported)(x)
+    expected = fb.potential(more, "numpy").value_and_grad(x)
+    assert found == pytest.approx(expected.energy[0], rel=1e-12)
+    assert relative(forces, expected.forces) <= 1e-12
+    assert found != pytest.approx(fb.potential(bundle, "numpy")(x)[0], rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (
-            lambda f: f.setParticleParameters(0, 0, 0.3, 1),
-            r"exception 5, of the atoms \[0, 2\], has the charge product",
-        ),
-        (lambda f: f.setParticleParameters(0, 0.1, 0.9, 1), r"\[0, 2\], has sigma .* the mixed sigma of its atoms is"),
-        (
-            lambda f: f.setExceptionParameters(0, 0, 1, 0, 0.5, 2),
-            r"exception 0, of the atoms \[0, 1\], has sigma 0\.5 nm",
-        ),
         (lambda f: f.setIncludeDirectSpace(False), "leaves out the direct space"),
         (lambda f: (f.addGlobalParameter("g", 1), f.addParticleParameterOffset("g", 0, 1, 0, 0)), "parameter offsets"),
     ],
@@ -168,14 +251,6 @@ def test_what_the_standard_has_not_is_refused(change, message):
         from_openmm(system_of(force))
 
 
-def test_a_depth_of_atoms_without_one_is_refused():
-    force = nonbonded()
-    charge, sigma, _ = force.getParticleParameters(0)
-    force.setParticleParameters(0, charge, sigma, 0)
-    with pytest.raises(UnsupportedError, match=r"\[0, 2\], has epsilon .* and the mixed epsilon of its atoms is 0"):
-        from_openmm(system_of(force))
-
-
 def test_ljpme_with_a_switch_is_refused():
     force = nonbonded("LJPME")
     force.setUseSwitchingFunction(True)
@@ -183,14 +258,17 @@ def test_ljpme_with_a_switch_is_refused():
         from_openmm(system_of(force))
 
 
-def test_sigmas_of_few_digits_need_a_tolerance(x):
+def test_sigmas_of_few_digits_are_fractions_within_the_tolerance(x):
     force = nonbonded()
     i, j, product, sigma, depth = force.getExceptionParameters(5)
     force.setExceptionParameters(5, i, j, product, sigma * (1 + 1e-9), depth)
     system = system_of(force)
-    with pytest.raises(UnsupportedError, match=r"up to 1\.0e-09; exception_tolerance=1e-12 allows less"):
-        from_openmm(system)
-    check_forces(system, from_openmm(system, exception_tolerance=1e-8), x)
+    exact, rounded = from_openmm(system), from_openmm(system, exception_tolerance=1e-8)
+    assert exact.terms["vdw_pairs"].indices.tolist() == [[0, 2]]
+    assert "vdw_pairs" not in rounded.terms
+    assert any("1 exceptions have parameters of their own" in text for text in exact.provenance["conversions"])
+    for bundle in (exact, rounded):
+        check_forces(system, bundle, x)
 
 
 def test_equal_rows_are_merged_on_request(x):

@@ -11,6 +11,8 @@ from .valid import (
     BOND,
     BUCKINGHAM,
     CHARGE,
+    CHARGE_PRODUCT,
+    COULOMB,
     DOUBLE_EXPONENTIAL,
     EXPONENTS,
     MORSE,
@@ -179,8 +181,47 @@ def coincident_other_forms():
     )
 
 
+def coincident_pairs():
+    """Coincident atoms of pairs with parameters of their own; another pair of each kind is not affected."""
+    parts = document(
+        tables={"vdw_pairs": VDW, "electrostatics_pairs": CHARGE_PRODUCT},
+        terms={
+            "vdw_pairs": term("lennard_jones_pair", "vdw_pairs", "identity"),
+            "electrostatics_pairs": term(
+                "coulomb_pair", "electrostatics_pairs", "identity", {"coulomb_constant": COULOMB}
+            ),
+        },
+    )
+    arrays = topology(2, 2) | {
+        "tables/vdw_pairs/values": reals([[0.25, 0.5], [0.25, 0.5]]),
+        "terms/vdw_pairs/indices": ints([[0, 1], [2, 3]]),
+        "tables/electrostatics_pairs/values": reals([[-1], [0.125]]),
+        "terms/electrostatics_pairs/indices": ints([[1, 0], [3, 2]]),
+    }
+    positions = np.asarray([[[0, 0, 0], [0, 0, 0], [1, 0, 0], [1.5, 0, 0]]])
+    attraction, repulsion = 4 * 0.5 * 0.5**6, 4 * 0.5 * 0.5**12
+    slope = 12 * repulsion - 6 * attraction
+    push = slope / 0.5 + COULOMB * 0.125 / 0.5**2
+    return energy_vector(
+        coincident_pairs.__doc__,
+        ["E-4"],
+        HAND,
+        (parts, arrays, positions),
+        energies={
+            "vdw_pairs": [[np.inf, repulsion - attraction]],
+            "electrostatics_pairs": [[np.inf, COULOMB * 0.125 / 0.5]],
+        },
+        forces=[[[0, 0, 0], [0, 0, 0], [-push, 0, 0], [push, 0, 0]]],
+        tables={
+            "vdw_pairs": [[0, 0], [slope / 0.25, (repulsion - attraction) / 0.5]],
+            "electrostatics_pairs": [[0], [COULOMB / 0.5]],
+        },
+    )
+
+
 def vectors():
     return {
+        "coincident_pairs": coincident_pairs(),
         "undirected": undirected(),
         "undirected_other_forms": undirected_other_forms(),
         "coincident": coincident(),

@@ -19,6 +19,8 @@ FORMULAS = {
     "periodic_torsion": "(k + h*dk)*(1 + cos(periodicity*theta - phase - h*dphase))",
     "urey_bradley": "0.5*(k + h*dk)*(r - length - h*dlength)^2",
     "morse": "(depth + h*ddepth)*(1 - exp(-(steepness + h*dsteepness)*(r - length - h*dlength)))^2",
+    "lennard_jones_pair": ("4*(epsilon + h*depsilon)*(((sigma + h*dsigma)/r)^12 - ((sigma + h*dsigma)/r)^6)"),
+    "coulomb_pair": "coulomb_constant*(charge_product + h*dcharge_product)/r",
     "ryckaert_bellemans": " + ".join(f"(c{n} + h*dc{n})*cos(theta - 3.14159265358979323846)^{n}" for n in range(6)),
     "lennard_jones": "kept*4*epsilon*((sigma/r)^12 - (sigma/r)^6)",
     "coulomb": "kept*coulomb_constant*(charge1 + h*dcharge1)*(charge2 + h*dcharge2)/r",
@@ -49,6 +51,8 @@ FREE = {
     "periodic_torsion": ("k", "phase"),
     "urey_bradley": ("k", "length"),
     "morse": ("depth", "steepness", "length"),
+    "lennard_jones_pair": ("sigma", "epsilon"),
+    "coulomb_pair": ("charge_product",),
     "ryckaert_bellemans": ("c0", "c1", "c2", "c3", "c4", "c5"),
     "lennard_jones": ("sigma", "epsilon"),
     "coulomb": ("charge",),
@@ -57,6 +61,7 @@ FREE = {
 }
 CONSTANTS = {
     "coulomb": ("coulomb_constant",),
+    "coulomb_pair": ("coulomb_constant",),
     "double_exponential": ("repulsion_exponent", "attraction_exponent"),
 }
 """Settings that stand in the formula."""
@@ -65,6 +70,8 @@ KIND = {
     "harmonic_bond": "Bond",
     "urey_bradley": "Bond",
     "morse": "Bond",
+    "lennard_jones_pair": "Bond",
+    "coulomb_pair": "Bond",
     "harmonic_angle": "Angle",
     "periodic_torsion": "Torsion",
     "ryckaert_bellemans": "Torsion",
@@ -85,7 +92,7 @@ def figures(document, arrays, positions):
     tables = {name: np.zeros_like(arrays[f"tables/{name}/values"]) for name in document["tables"]}
     for name, term in document["terms"].items():
         theta = arrays[f"tables/{term['table']}/values"]
-        indices, matrix = arrays[f"terms/{name}/indices"], _matrix(name, term, arrays, len(theta))
+        indices, matrix = arrays[f"terms/{name}/indices"], dense_matrix(name, term, arrays, len(theta))
         energies[name] = np.zeros((len(positions), len(offsets) - 1))
         for system, (start, stop) in enumerate(pairwise(offsets)):
             rows = np.flatnonzero((indices[:, 0] >= start) & (indices[:, 0] < stop))
@@ -97,7 +104,7 @@ def figures(document, arrays, positions):
     return energies, forces, tables
 
 
-def _matrix(name, term, arrays, n_params):
+def dense_matrix(name, term, arrays, n_params):
     """M of a term, dense, (n_terms, n_params)."""
     n_terms = len(arrays[f"terms/{name}/indices"])
     if term["mapping"] == "identity":
@@ -120,9 +127,11 @@ def _bonded(term, atoms, matrix, theta, arrays, positions):
         parameters = [[k, phase, round(periodicity)] for k, phase, periodicity in parameters]
     names = [*(("k", "phase", "periodicity") if form == "periodic_torsion" else FREE[form])]
     names += [f"d{name}" for name in FREE[form]]
+    settings = [term["settings"][name] for name in CONSTANTS.get(form, ())]
+    names += CONSTANTS.get(form, ())
 
     def values(row, shift):
-        return [*parameters[row], *shift[row]]
+        return [*parameters[row], *shift[row], *settings]
 
     if form in STANDARD:
         make, order = STANDARD[form]
@@ -132,7 +141,7 @@ def _bonded(term, atoms, matrix, theta, arrays, positions):
     else:
         force = _custom(FORMULAS[form], kind, names, atoms, values, np.zeros((len(atoms), len(FREE[form]))))
     gradient = _gradient(FORMULAS[form], form, kind, names, atoms, values, matrix, theta.shape, positions)
-    return *_energy_and_forces([force], positions), gradient
+    return *energy_and_forces([force], positions), gradient
 
 
 def _nonbonded(term, indices, matrix, theta, arrays, positions):
@@ -157,7 +166,7 @@ def _nonbonded(term, indices, matrix, theta, arrays, positions):
     names += [f"{prefix}{name}{side}" for prefix in ("", "d") for side in (1, 2) for name in FREE[form]]
     formula = _mixed(form, settings, raised=True)
     gradient = _gradient(formula, form, "Bond", names, couples, values, matrix, theta.shape, positions)
-    return *_energy_and_forces(forces, positions), gradient
+    return *energy_and_forces(forces, positions), gradient
 
 
 def _mixed(form, settings, *, raised):
@@ -230,7 +239,7 @@ def _gradient(formula, form, kind, names, atoms, values, matrix, shape, position
     gradient, still = np.zeros(shape), np.zeros((len(matrix), len(FREE[form])))
     force = _custom(formula, kind, names, atoms, values, still)
     force.addEnergyParameterDerivative("h")
-    context = _context([force], positions.shape[1])
+    context = context_of([force], positions.shape[1])
     for entry in np.ndindex(shape[0], len(FREE[form])):
         shift = still.copy()
         shift[:, entry[1]] = matrix[:, entry[0]]
@@ -254,8 +263,8 @@ def _custom(formula, kind, names, atoms, values, shift):
     return force
 
 
-def _energy_and_forces(added, positions):
-    context = _context(added, positions.shape[1])
+def energy_and_forces(added, positions):
+    context = context_of(added, positions.shape[1])
     energies, forces = [], []
     for conformer in positions:
         context.setPositions(conformer)
@@ -267,7 +276,7 @@ def _energy_and_forces(added, positions):
     return np.asarray(energies), np.asarray(forces)
 
 
-def _context(forces, n_atoms):
+def context_of(forces, n_atoms):
     system = openmm.System()
     for _ in range(n_atoms):
         system.addParticle(1)

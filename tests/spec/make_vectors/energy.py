@@ -10,12 +10,14 @@ import numpy as np
 from ffbridge_spec import vectors as folder
 from tests.spec.load import to_numpy
 
-from . import by_hand, by_openmm
+from . import by_hand, by_openmm, several_coordinates
 from .valid import (
     ANGLE,
     BOND,
     BUCKINGHAM,
     CHARGE,
+    CHARGE_PRODUCT,
+    COULOMB,
     DOUBLE_EXPONENTIAL,
     EXPONENTS,
     MORSE,
@@ -184,6 +186,33 @@ def morse():
     }, _positions(8, 2, 4)  # fmt: skip
 
 
+def pairs_of_their_own():
+    """Pairs with parameters of their own in place of what they keep of their nonbonded energy, which is nothing."""
+    parts = document(
+        tables={"vdw": VDW, "vdw_pairs": VDW, "electrostatics_pairs": CHARGE_PRODUCT},
+        terms={
+            "vdw": term("lennard_jones", "vdw", "select", NO_CUTOFF_VDW),
+            "vdw_pairs": term("lennard_jones_pair", "vdw_pairs", "select"),
+            "electrostatics_pairs": term(
+                "coulomb_pair", "electrostatics_pairs", "linear", {"coulomb_constant": COULOMB}
+            ),
+        },
+    )
+    return parts, topology(5) | _exceptions([[0, 1], [0, 3], [1, 2]], [0, 0, 0], [0, 0, 0]) | {
+        "tables/vdw/values": reals([[0.15, 0.4577], [0.12, 0.0656]]),
+        "terms/vdw/indices": ints([[0], [1], [2], [3], [4]]),
+        "terms/vdw/mapping/index": ints([0, 1, 0, 1, 1]),
+        "tables/vdw_pairs/values": reals([[0.17, 0.3], [0.11, -0.02]]),
+        "terms/vdw_pairs/indices": ints([[3, 0], [0, 1], [1, 2]]),
+        "terms/vdw_pairs/mapping/index": ints([0, 1, 0]),
+        "tables/electrostatics_pairs/values": reals([[-0.21], [0.125]]),
+        "terms/electrostatics_pairs/indices": ints([[0, 1], [3, 0]]),
+        "terms/electrostatics_pairs/mapping/offsets": ints([0, 1, 3]),
+        "terms/electrostatics_pairs/mapping/columns": ints([0, 0, 1]),
+        "terms/electrostatics_pairs/mapping/weights": reals([1, 0.5, 2]),
+    }, _positions(14, 2, 5, spread=0.01)  # fmt: skip
+
+
 def ryckaert_bellemans():
     """Coefficients of odd and even powers, which tell trans from cis, and a row in the other direction."""
     parts = document(
@@ -246,6 +275,7 @@ _BY_CUSTOM_FORCES = {
     "urey_bradley": (urey_bradley, ["E-11"]),
     "morse": (morse, ["E-12"]),
     "ryckaert_bellemans": (ryckaert_bellemans, ["E-13"]),
+    "pairs_of_their_own": (pairs_of_their_own, ["E-16", "E-17"]),
     "geometric": (geometric, ["E-2", "E-9"]),
     "buckingham": (buckingham, ["E-2", "E-14"]),
     "double_exponential": (double_exponential, ["E-2", "E-15"]),
@@ -256,7 +286,7 @@ _BY_CUSTOM_FORCES = {
 def vectors():
     made = {name: _by_openmm(make, rules, OPENMM) for name, (make, rules) in _BY_OPENMM.items()}
     made |= {name: _by_openmm(make, rules, CUSTOM) for name, (make, rules) in _BY_CUSTOM_FORCES.items()}
-    made |= by_hand.vectors()
+    made |= by_hand.vectors() | several_coordinates.vectors()
     for name in COPIED:
         made[name] = json.loads((folder("energy") / f"{name}.json").read_text(encoding="utf-8"))
     return made

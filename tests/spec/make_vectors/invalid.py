@@ -47,6 +47,20 @@ def two_sites():
 
 
 NEW_TABLE = {"tables": {"spare": valid.BOND}}
+OWN_PAIRS = {
+    "tables": {"pairs": valid.CHARGE_PRODUCT},
+    "terms": {"pairs": valid.term("coulomb_pair", "pairs", "identity")},
+}
+MAP_ARRAYS = {
+    "tables/map/values": reals([range(16)]),
+    "terms/map/indices": ints([[0, 1, 2, 3, 1, 2, 3, 0]]),
+}
+
+
+def a_map(columns=valid.CMAP_4, **settings):
+    return {"tables": {"map": columns}, "terms": {"map": valid.term("cmap", "map", "identity", settings)}}
+
+
 OFFSETS, COLUMNS, WEIGHTS = (f"terms/improper_torsions/mapping/{part}" for part in ("offsets", "columns", "weights"))
 MOVED = "virtual_sites/"
 
@@ -74,7 +88,7 @@ CHANGES = {
     "fractional_periodicity": ("T-6", "tables/proper_torsions/values[0]", "a periodicity of 1.5", {}, edited("tables/proper_torsions/values", (2, 1.5))),
     "periodicity_zero": ("T-7", "tables/proper_torsions/values[0]", "a periodicity of 0", {}, edited("tables/proper_torsions/values", (2, 0))),
     "negative_sigma": ("T-7", "tables/vdw/values[1]", "a negative sigma", {}, edited("tables/vdw/values", (2, -0.3))),
-    "unknown_form": ("I-1", "terms/bonds/form", "a form that the standard does not have", in_term("bonds", form="quartic_bond"), {}),
+    "unknown_form": ("I-1", "terms/bonds/form", "a form that the standard does not have", in_term("bonds", form="fene_bond"), {}),
     "unknown_table": ("I-2", "terms/bonds/table", "a table that is not there", in_term("bonds", table="bond"), {}),
     "atom_out_of_range": ("I-3", "terms/bonds/indices[3]", "an atom beyond the last", {}, edited("terms/bonds/indices", (7, 8))),
     "negative_atom": ("I-3", "exceptions/pairs[0]", "an atom before the first", {}, edited("exceptions/pairs", (0, -1))),
@@ -94,6 +108,12 @@ CHANGES = {
     "negative_cutoff": ("S-1", "terms/vdw/settings/cutoff", "a negative cutoff", settings("vdw", cutoff=-1), {}),
     "unknown_setting": ("S-1", "terms/vdw/settings", "a setting that the standard does not have", settings("vdw", skin=0.2), {}),
     "bonded_with_settings": ("S-2", "terms/bonds/settings", "settings of a bonded form", settings("bonds", cutoff=1), {}),
+    "bonded_without_settings": ("S-2", "terms/pairs/settings", "a Coulomb term of pairs without its constant", OWN_PAIRS, {"tables/pairs/values": reals([[0.1]]), "terms/pairs/indices": ints([[0, 1]])}),
+    "map_without_size": ("S-2", "terms/map/settings", "a map without its size", a_map(), MAP_ARRAYS),
+    "map_too_small": ("S-1", "terms/map/settings/size", "a map of 3 points along each angle", a_map(size=3), MAP_ARRAYS),
+    "map_of_another_size": ("T-1", "tables/map/columns", "16 columns for a map of 5 by 5", a_map(size=5), MAP_ARRAYS),
+    "map_transposed": ("T-1", "tables/map/columns", "columns of a map with the first index running fastest", a_map({"columns": [f"energy_{a}_{b}" for b in range(4) for a in range(4)], "units": ["kJ/mol"] * 16}, size=4), MAP_ARRAYS),
+    "atom_twice_in_dihedral": ("I-5", "terms/map/indices[0]", "a map's second dihedral with an atom twice", a_map(size=4), MAP_ARRAYS | {"terms/map/indices": ints([[0, 1, 2, 3, 1, 2, 3, 1]])}),
     "method_of_another_form": ("S-3", "terms/vdw/settings/method", "Lennard-Jones by a reaction field", settings("vdw", method="reaction_field"), {}),
     "no_method": ("S-3", "terms/vdw/settings/method", "no method", settings("vdw", method=None), {}),
     "no_coulomb_constant": ("S-4", "terms/electrostatics/settings", "no Coulomb constant", settings("electrostatics", coulomb_constant=None), {}),

@@ -18,9 +18,20 @@ TORSION = {"columns": ["k", "phase", "periodicity"], "units": ["kJ/mol", "rad", 
 VDW = {"columns": ["sigma", "epsilon"], "units": ["nm", "kJ/mol"]}
 CHARGE = {"columns": ["charge"], "units": ["e"]}
 MORSE = {"columns": ["depth", "steepness", "length"], "units": ["kJ/mol", "1/nm", "nm"]}
+CHARGE_PRODUCT = {"columns": ["charge_product"], "units": ["e^2"]}
 RYCKAERT_BELLEMANS = {"columns": ["c0", "c1", "c2", "c3", "c4", "c5"], "units": ["kJ/mol"] * 6}
 BUCKINGHAM = {"columns": ["a", "b", "c"], "units": ["kJ/mol", "1/nm", "kJ*nm^6/mol"]}
 DOUBLE_EXPONENTIAL = {"columns": ["r_min", "epsilon"], "units": ["nm", "kJ/mol"]}
+COUPLINGS = {
+    "bond_bond": {"columns": ["k", "length1", "length2"], "units": ["kJ/mol/nm^2", "nm", "nm"]},
+    "bond_bond_13": {"columns": ["k", "length1", "length2"], "units": ["kJ/mol/nm^2", "nm", "nm"]},
+    "bond_angle": {"columns": ["k", "length", "angle"], "units": ["kJ/mol/nm/rad", "nm", "rad"]},
+    "angle_angle": {"columns": ["k", "angle1", "angle2"], "units": ["kJ/mol/rad^2", "rad", "rad"]},
+    "middle_bond_torsion": {"columns": ["k1", "k2", "k3", "length"], "units": [*["kJ/mol/nm"] * 3, "nm"]},
+    "end_bond_torsion": {"columns": ["k1", "k2", "k3", "length"], "units": [*["kJ/mol/nm"] * 3, "nm"]},
+    "angle_torsion": {"columns": ["k1", "k2", "k3", "angle"], "units": [*["kJ/mol/rad"] * 3, "rad"]},
+    "angle_angle_torsion": {"columns": ["k", "angle1", "angle2"], "units": ["kJ/mol/rad^2", "rad", "rad"]},
+}
 EXPONENTS = {"repulsion_exponent": 16.766, "attraction_exponent": 4.427}
 NO_CUTOFF_VDW = {"method": "no_cutoff", "mixing_rule": "lorentz_berthelot"}
 NO_CUTOFF_BUCKINGHAM = {"method": "no_cutoff", "mixing_rule": "buckingham"}
@@ -36,6 +47,15 @@ WEIGHTS = {
 
 def document(**members):
     return {"format": "ffbridge-bundle", "version": "1.0", **members}
+
+
+def map_columns(size):
+    """The columns of correction maps of one size, as a table states them."""
+    names = [f"energy_{a}_{b}" for a in range(size) for b in range(size)]
+    return {"columns": names, "units": ["kJ/mol"] * size**2}
+
+
+CMAP_4 = map_columns(4)
 
 
 def term(form, table, mapping, settings=None):
@@ -261,6 +281,27 @@ def other_forms():
     }
 
 
+def several_coordinates():
+    """A term with a column of many numbers, whose two dihedrals share atoms, and a coupling."""
+    parts = document(
+        tables={"cmap": CMAP_4, "bond_angles": COUPLINGS["bond_angle"]},
+        terms={
+            "cmap": term("cmap", "cmap", "select", {"size": 4}),
+            "bond_angles": term("bond_angle", "bond_angles", "select"),
+        },
+    )
+    return parts, {
+        "system_offsets": ints([0, 5]),
+        "atomic_numbers": ints([6, 7, 6, 6, 7]),
+        "tables/cmap/values": reals([range(16)]),
+        "terms/cmap/indices": ints([[0, 1, 2, 3, 1, 2, 3, 4]]),
+        "terms/cmap/mapping/index": ints([0]),
+        "tables/bond_angles/values": reals([[1530, 0.153, 1.9]]),
+        "terms/bond_angles/indices": ints([[0, 1, 2], [2, 1, 0]]),
+        "terms/bond_angles/mapping/index": ints([0, 0]),
+    }
+
+
 _ALL = (
     *(f"D-{n}" for n in range(1, 7)),
     *(f"T-{n}" for n in range(1, 8)),
@@ -280,6 +321,7 @@ _MADE = {
     "later_minor": (later_minor, ("D-3",)),
     "reaction_field": (reaction_field, ("S-1", "S-3", "S-4", "S-5", "S-7")),
     "other_forms": (other_forms, ("I-1", "T-1", "T-2", "T-7", "S-1", "S-2", "S-4", "S-5", "S-6", "S-9")),
+    "several_coordinates": (several_coordinates, ("I-1", "I-5", "T-1", "T-2", "S-1", "S-2")),
 }
 _WITH_FILE = ("full", "minimal")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ class _Kind:
         force: name of the force's class.
         interaction: what the force calls an interaction: it has methods ``addBond`` and ``setBondParameters``.
         columns: the columns of the form, in the order in which these methods take them.
-        expression: the energy in OpenMM's syntax, for a custom force.
+        expression: the energy in OpenMM's syntax, for a custom force, with settings of the term by name in braces.
     """
 
     force: str
@@ -30,13 +31,13 @@ class _Kind:
     columns: tuple[str, ...]
     expression: str = ""
 
-    def make(self) -> Any:
+    def make(self, settings: Mapping[str, Any]) -> Any:
         """Return the force without interactions."""
         import openmm
 
         if not self.expression:
             return getattr(openmm, self.force)()
-        force = getattr(openmm, self.force)(self.expression)
+        force = getattr(openmm, self.force)(self.expression.format(**settings))
         for column in self.columns:
             getattr(force, f"addPer{self.interaction}Parameter")(column)
         return force
@@ -51,6 +52,10 @@ BONDED_FORCES = {
     "morse": _Kind(
         "CustomBondForce", "Bond", ("depth", "steepness", "length"), "depth*(1-exp(-steepness*(r-length)))^2"
     ),
+    "lennard_jones_pair": _Kind(
+        "CustomBondForce", "Bond", ("sigma", "epsilon"), "4*epsilon*((sigma/r)^12-(sigma/r)^6)"
+    ),
+    "coulomb_pair": _Kind("CustomBondForce", "Bond", ("charge_product",), "{coulomb_constant!r}*charge_product/r"),
 }
 """The bonded forms that OpenMM evaluates with the standard's prefactors (OpenMM User Guide, "Standard Forces")."""
 
@@ -71,7 +76,7 @@ class BondedForce:
         self._convert = [int if declared.columns[number].integer else float for number in self._order]
         self._parameters = parameters
         self._is_custom = bool(kind.expression)
-        self._force = kind.make()
+        self._force = kind.make(term.settings)
         self._set = getattr(self._force, f"set{kind.interaction}Parameters")
         self.forces = (self._force,)
         add = getattr(self._force, f"add{kind.interaction}")

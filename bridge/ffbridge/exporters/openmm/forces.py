@@ -7,8 +7,8 @@ from typing import Any, Protocol
 from ffbridge.bundle import Bundle
 from ffbridge.errors import UnsupportedError
 from ffbridge.exporters.openmm.bonded import BONDED_FORCES, BondedForce
-from ffbridge.exporters.openmm.methods import can_be_one_force, is_nonbonded_force
-from ffbridge.exporters.openmm.nonbonded import NonbondedForce
+from ffbridge.exporters.openmm.methods import can_be_one_force, is_nonbonded_force, is_periodic
+from ffbridge.exporters.openmm.nonbonded import NonbondedForce, exceptional_pairs
 from ffbridge.exporters.openmm.pairs import PAIR_FORMS, PairForces
 from ffbridge.exporters.openmm.parameters import Floats, of_interactions
 
@@ -21,7 +21,7 @@ _PAIRED = ("lennard_jones", "coulomb")
 
 
 class TermForces(Protocol):
-    """The OpenMM forces of one term, or of two that share one."""
+    """The OpenMM forces of one term, or of several that share one."""
 
     forces: tuple[Any, ...]
 
@@ -54,11 +54,14 @@ def make_forces(bundle: Bundle, *, split_nonbonded: bool) -> dict[tuple[str, ...
         name: of_interactions(name, term, bundle.tables[term.table].values) for name, term in bundle.terms.items()
     }
     made: dict[tuple[str, ...], TermForces] = {}
-    shared = () if split_nonbonded else _shared(bundle)
+    shared = () if split_nonbonded else _shared(bundle, parameters)
     for name, term in bundle.terms.items():
         if name in shared:
             if shared not in made:
-                made[shared] = NonbondedForce(bundle, parameters, lennard_jones=shared[0], coulomb=shared[1])
+                lennard_jones, coulomb, *pairs = shared
+                made[shared] = NonbondedForce(
+                    bundle, parameters, lennard_jones=lennard_jones, coulomb=coulomb, pairs=pairs
+                )
         elif term.form in BONDED_FORCES:
             made[name,] = BondedForce(name, term, parameters[name])
         elif term.form not in PAIR_FORMS:
@@ -74,15 +77,21 @@ def make_forces(bundle: Bundle, *, split_nonbonded: bool) -> dict[tuple[str, ...
     return made
 
 
-def _shared(bundle: Bundle) -> tuple[str, ...]:
-    """Return the Lennard-Jones and the Coulomb term that become one force; nothing where it cannot be one."""
+def _shared(bundle: Bundle, parameters: dict[str, Floats]) -> tuple[str, ...]:
+    """Return the Lennard-Jones and the Coulomb term that become one force; nothing where it cannot be one.
+
+    Terms of pairs with parameters of their own, which its exceptions can have, follow. Exceptions of a periodic force
+    are at the nearest image, and these terms never are.
+    """
     by_form = {kind: [name for name, term in bundle.terms.items() if term.form == kind] for kind in _PAIRED}
     if any(len(names) != 1 for names in by_form.values()):
         return ()
     names = tuple(names[0] for names in by_form.values())
-    terms = [bundle.terms[name] for name in names]
-    fit = all(is_nonbonded_force(term.form, term.settings) for term in terms)
-    return names if fit and can_be_one_force(terms[0].settings, terms[1].settings) else ()
+    first, second = (bundle.terms[name].settings for name in names)
+    fit = all(is_nonbonded_force(bundle.terms[name].form, bundle.terms[name].settings) for name in names)
+    if not fit or not can_be_one_force(first, second):
+        return ()
+    return names if is_periodic(first) else names + exceptional_pairs(bundle, parameters)
 
 
 def _label(bundle: Bundle, made: dict[tuple[str, ...], TermForces]) -> None:

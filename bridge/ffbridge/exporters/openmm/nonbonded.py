@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isclose, sqrt
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ffbridge.bundle import Bundle
 from ffbridge.errors import UnsupportedError
@@ -13,7 +15,7 @@ from ffbridge.exporters.openmm.methods import configure
 from ffbridge.exporters.openmm.parameters import Floats, mix, of_atoms, pairs_of
 from ffbridge.term import Term
 
-__all__ = ["OPENMM_COULOMB_CONSTANT", "NonbondedForce"]
+__all__ = ["OPENMM_COULOMB_CONSTANT", "NonbondedForce", "exceptional_pairs"]
 
 OPENMM_COULOMB_CONSTANT = 138.93545764438198
 """OpenMM's 1/(4 pi eps0) [kJ nm/(mol e^2)], ``ONE_4PI_EPS0`` in its sources."""
@@ -30,6 +32,8 @@ class NonbondedForce:
         parameters: of the interactions of these terms, by name.
         lennard_jones: name of the Lennard-Jones term, if there is one.
         coulomb: name of the Coulomb term, if there is one.
+        pairs: names of terms of ``lennard_jones_pair`` and ``coulomb_pair`` whose interactions its exceptions are to
+            have; see `exceptional_pairs`.
 
     Attributes:
         forces: the ``openmm.Force``, in a tuple.
@@ -46,10 +50,12 @@ class NonbondedForce:
         *,
         lennard_jones: str | None = None,
         coulomb: str | None = None,
+        pairs: Sequence[str] = (),
     ) -> None:
         import openmm
 
         self._lennard_jones, self._coulomb = lennard_jones, coulomb
+        self._own = {name: (bundle.terms[name], _places(bundle, bundle.terms[name])) for name in pairs}
         self._terms = {name: bundle.terms[name] for name in (lennard_jones, coulomb) if name is not None}
         self._exceptions, self._n_atoms = bundle.exceptions, bundle.n_atoms
         self._pairs = pairs_of(bundle.exceptions)
@@ -104,7 +110,48 @@ class NonbondedForce:
             if self._exceptions is not None:
                 exceptional[:, 1:] = mix(term, atoms[:, 1:], self._pairs)
                 exceptional[:, 2] *= self._exceptions.kept_lj
+        for name, (term, places) in self._own.items():
+            if term.form == "coulomb_pair":
+                exceptional[places, :1] = parameters[name] * _scale(term) ** 2
+            else:
+                exceptional[places, 1:] = parameters[name]
         return atoms, exceptional
+
+
+def exceptional_pairs(bundle: Bundle, parameters: dict[str, Floats]) -> tuple[str, ...]:
+    """Return the terms of pairs with parameters of their own that exceptions of one NonbondedForce can have.
+
+    Those are terms of pairs that are left out of the nonbonded terms, each once, and without a negative epsilon, which
+    OpenMM refuses there.
+    """
+    taken: dict[str, list[Any]] = {"kept_lj": [], "kept_charge": []}
+    names = []
+    for name, term in bundle.terms.items():
+        fraction = _FRACTION_OF_PAIR.get(term.form)
+        if fraction is None or bundle.exceptions is None:
+            continue
+        places = _places(bundle, term)
+        left_out = (places >= 0) & (getattr(bundle.exceptions, fraction)[places] == 0)
+        together = np.concatenate([*taken[fraction], places])
+        allowed = term.form == "coulomb_pair" or (parameters[name][:, 1] >= 0).all()
+        if allowed and left_out.all() and len(np.unique(together)) == len(together):
+            taken[fraction].append(places)
+            names.append(name)
+    return tuple(names)
+
+
+_FRACTION_OF_PAIR = {"lennard_jones_pair": "kept_lj", "coulomb_pair": "kept_charge"}
+
+
+def _places(bundle: Bundle, term: Term) -> NDArray[np.int64]:
+    """Return which exception each pair of a term is, -1 for none."""
+    exceptions, pairs = (np.sort(each, axis=1) for each in (pairs_of(bundle.exceptions), term.indices))
+    ranks, wanted = (each[:, 0].astype(np.int64) * bundle.n_atoms + each[:, 1] for each in (exceptions, pairs))
+    order = np.argsort(ranks)
+    if not len(order):
+        return np.full(len(wanted), -1)
+    found = order[np.minimum(np.searchsorted(ranks[order], wanted), len(order) - 1)]
+    return np.where(ranks[found] == wanted, found, -1)
 
 
 def _present(atoms: Floats) -> Any:

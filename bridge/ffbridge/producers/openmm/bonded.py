@@ -55,11 +55,17 @@ def refuse_periodic(force: Any) -> None:
         )
 
 
-def found_terms(form_name: str, atoms: Ints, values: Floats, particles: Particles) -> list[FoundTerm]:
+def found_terms(
+    form_name: str, atoms: Ints, values: Floats, particles: Particles, settings: dict[str, Any] | None = None
+) -> list[FoundTerm]:
     """Return the interactions of one force as terms, told apart by the topology's bonds where there is one."""
     kinds = _kinds(form_name, atoms, particles)
     parts = [(name, of_kind, np.flatnonzero(rows)) for name, of_kind, rows in kinds]
-    return [FoundTerm(name, of_kind, atoms[rows], values[rows]) for name, of_kind, rows in parts if len(rows)]
+    return [
+        FoundTerm(name, of_kind, atoms[rows], values[rows], settings or {})
+        for name, of_kind, rows in parts
+        if len(rows)
+    ]
 
 
 def _kinds(form_name: str, atoms: Ints, particles: Particles) -> list[tuple[str, str, Any]]:
@@ -77,6 +83,8 @@ def _kinds(form_name: str, atoms: Ints, particles: Particles) -> list[tuple[str,
 
 _NAMES = {
     "morse": "bonds",
+    "lennard_jones_pair": "vdw_pairs",
+    "coulomb_pair": "electrostatics_pairs",
     "harmonic_angle": "angles",
     "periodic_torsion": "torsions",
     "ryckaert_bellemans": "ryckaert_bellemans_torsions",

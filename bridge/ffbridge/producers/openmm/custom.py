@@ -33,6 +33,8 @@ PROPORTIONAL = {
     "harmonic_angle": ("k",),
     "periodic_torsion": ("k",),
     "ryckaert_bellemans": ("c0", "c1", "c2", "c3", "c4", "c5"),
+    "lennard_jones_pair": ("epsilon",),
+    "coulomb_pair": (),
     "lennard_jones": ("epsilon",),
     "coulomb": (),
     "buckingham": ("a", "c"),
@@ -86,7 +88,12 @@ def read_custom_bonded(force: Any, particles: Particles) -> list[FoundTerm]:
     found = _match(force, names, known, _bonded_candidates(force, interaction, coordinate, len(names)))
     n_terms = getattr(force, f"getNum{interaction}s")()
     atoms, stated = read_rows(n_terms, getattr(force, f"get{interaction}Parameters"), _ARITY[coordinate])
-    return found_terms(found.form, atoms, found.values(stated), particles) if n_terms else []
+    if not n_terms:
+        return []
+    if found.form == "coulomb_pair":
+        constant = {"coulomb_constant": abs(found.factor)}
+        return found_terms(found.form, atoms, found.values(stated) * np.sign(found.factor), particles, constant)
+    return found_terms(found.form, atoms, found.values(stated), particles)
 
 
 def match_pair_expression(force: Any) -> Match:
@@ -164,7 +171,8 @@ def _bonded_candidates(
     expected = np.array([probe(x, [row]) for x, row in zip(corners, parameters.tolist(), strict=True)])
     coordinates: Any = (np.cos(q), np.sin(q)) if coordinate == "dihedral" else q
     for declared, columns in _candidates(coordinate, n_parameters):
-        values = BONDED[declared.name].energy(np, coordinates, *parameters[:, list(columns)].T)
+        settings = dict.fromkeys(declared.settings, 1.0)
+        values = BONDED[declared.name].energy(np, coordinates, *parameters[:, list(columns)].T, **settings)
         yield Match(declared.name, columns, 1.0), values, expected
 
 

@@ -1,4 +1,4 @@
-"""The fractions that exceptions keep, from energies that are stated for pairs."""
+"""Exceptions: the fractions that they keep of a pair's own energy, and pairs that have parameters of their own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ffbridge.errors import UnsupportedError
 from ffbridge.producers.openmm.found import Floats, Ints, Kept
@@ -13,59 +14,42 @@ from ffbridge.term import Exceptions
 
 __all__ = ["fractions_of_charge", "fractions_of_lj", "join_kept"]
 
+Flags = NDArray[np.bool_]
 
-def fractions_of_charge(pairs: Ints, stated: Floats, charges: Floats) -> Floats:
-    """Return the kept fraction of the Coulomb energy, charge product / (q₁ q₂); NaN where both are 0.
+
+def fractions_of_charge(pairs: Ints, stated: Floats, charges: Floats) -> tuple[Floats, Flags]:
+    """Return the kept fraction of the Coulomb energy, charge product / (q₁ q₂), and which pairs it does not explain.
+
+    The fraction is NaN where both are 0. A product of atoms without charge is no fraction of theirs: the pair has a
+    product of its own, and keeps 0.
 
     Args:
         pairs: ``(n_exceptions, 2)``.
         stated: charge products ``(n_exceptions,)`` [e²].
         charges: ``(n_atoms,)`` [e].
-
-    Raises:
-        UnsupportedError: a charge product of atoms without charge.
     """
     product = np.prod(charges[pairs], axis=1)
-    if (bad := (product == 0) & (stated != 0)).any():
-        raise _unexplained(
-            pairs,
-            bad,
-            lambda row: f"the charge product {float(stated[row])!r} e^2, and the product of the charges is 0",
-        )
-    return _ratio(stated, product)
+    own = (product == 0) & (stated != 0)
+    return np.where(own, 0.0, _ratio(stated, product)), own
 
 
-def fractions_of_lj(pairs: Ints, stated: Floats, atoms: Floats, tolerance: float) -> Floats:
-    """Return the kept fraction of the Lennard-Jones energy, ε / √(ε₁ε₂); NaN where both are 0.
+def fractions_of_lj(pairs: Ints, stated: Floats, atoms: Floats, tolerance: float) -> tuple[Floats, Flags]:
+    """Return the kept fraction of the Lennard-Jones energy, ε / √(ε₁ε₂), and which pairs it does not explain.
+
+    The fraction is NaN where both are 0. A pair whose sigma is not the mixed one, or whose atoms have no epsilon, has
+    parameters of its own, and keeps 0.
 
     Args:
         pairs: ``(n_exceptions, 2)``.
         stated: sigma [nm] and epsilon [kJ/mol] of each pair, ``(n_exceptions, 2)``.
         atoms: the same of each atom, ``(n_atoms, 2)``.
         tolerance: relative difference of sigma from the mixed one that is taken for rounding.
-
-    Raises:
-        UnsupportedError: an epsilon of atoms without one, or another sigma than the mixed one.
     """
     first, second = atoms[pairs[:, 0]], atoms[pairs[:, 1]]
     sigma, epsilon = (first[:, 0] + second[:, 0]) / 2, np.sqrt(first[:, 1] * second[:, 1])
-    present = stated[:, 1] != 0
-    if (bad := present & (epsilon == 0)).any():
-        raise _unexplained(
-            pairs, bad, lambda row: f"epsilon {float(stated[row, 1])!r} kJ/mol, and the mixed epsilon of its atoms is 0"
-        )
-    apart = np.where(present, abs(stated[:, 0] - sigma), 0.0)
-    if (bad := apart > tolerance * sigma).any():
-        worst = float(np.max(apart[bad] / sigma[bad])) if sigma[bad].all() else np.inf
-        raise _unexplained(
-            pairs,
-            bad,
-            lambda row: (
-                f"sigma {float(stated[row, 0])!r} nm, and the mixed sigma of its atoms is {float(sigma[row])!r} nm "
-                f"(relative difference up to {worst:.1e}; exception_tolerance={tolerance:g} allows less)"
-            ),
-        )
-    return _ratio(stated[:, 1], epsilon)
+    differs = (epsilon == 0) | (abs(stated[:, 0] - sigma) > tolerance * sigma)
+    own = (stated[:, 1] != 0) & differs
+    return np.where(own, 0.0, _ratio(stated[:, 1], epsilon)), own
 
 
 def join_kept(kept: Sequence[Kept], n_atoms: int) -> tuple[Exceptions | None, int]:
@@ -131,11 +115,3 @@ def _rank(pairs: Ints, n_atoms: int) -> Any:
 def _ratio(stated: Floats, full: Floats) -> Floats:
     present = full != 0
     return np.where(present, stated / np.where(present, full, 1.0), np.nan)
-
-
-def _unexplained(pairs: Ints, bad: Any, what: Any) -> UnsupportedError:
-    row = int(bad.argmax())
-    return UnsupportedError(
-        f"its exception {row}, of the atoms {pairs[row].tolist()}, has {what(row)}; {int(bad.sum())} exceptions are "
-        "like this. Exceptions of the standard are fractions of the pair's own energy"
-    )

@@ -13,7 +13,10 @@ from ffbridge.producers.openmm.exceptions import fractions_of_charge, fractions_
 from ffbridge.producers.openmm.found import FoundTerm, Ints, Kept, read_rows
 from ffbridge.producers.openmm.methods import custom_settings, nonbonded_settings
 
-__all__ = ["NAMES", "read_custom_nonbonded", "read_nonbonded"]
+__all__ = ["EXCEPTIONS", "NAMES", "read_custom_nonbonded", "read_nonbonded"]
+
+EXCEPTIONS = ("vdw_pairs", "electrostatics_pairs")
+"""What terms of exceptions with parameters of their own are called."""
 
 NAMES = {"lennard_jones": "vdw", "buckingham": "vdw", "coulomb": "electrostatics"}
 
@@ -21,13 +24,15 @@ NAMES = {"lennard_jones": "vdw", "buckingham": "vdw", "coulomb": "electrostatics
 def read_nonbonded(force: Any, label: str, tolerance: float) -> tuple[list[FoundTerm], list[Kept]]:
     """Return the Lennard-Jones and the Coulomb term of a ``NonbondedForce``, and what its exceptions keep.
 
+    Exceptions that are no fraction of their pair's energy are terms of their own, one for each of the two energies.
+
     Args:
         force: the force.
         label: how messages call it.
         tolerance: see :func:`.exceptions.fractions_of_lj`.
 
     Raises:
-        UnsupportedError: an exception that is no fraction of the pair's energy, a setting that the standard lacks.
+        UnsupportedError: a setting that the standard lacks.
     """
     if force.getNumParticleParameterOffsets() or force.getNumExceptionParameterOffsets():
         raise UnsupportedError(
@@ -42,15 +47,17 @@ def read_nonbonded(force: Any, label: str, tolerance: float) -> tuple[list[Found
     pairs, stated = read_rows(force.getNumExceptions(), force.getExceptionParameters, 2)
     stated = stated.reshape(-1, 3)
     pairs = np.sort(pairs, axis=1)
-    kept = [
-        Kept(label, "kept_charge", pairs, fractions_of_charge(pairs, stated[:, 0], atoms[:, 0])),
-        Kept(label, "kept_lj", pairs, fractions_of_lj(pairs, stated[:, 1:], atoms[:, 1:], tolerance)),
-    ]
+    charge, own_charge = fractions_of_charge(pairs, stated[:, 0], atoms[:, 0])
+    lj, own_lj = fractions_of_lj(pairs, stated[:, 1:], atoms[:, 1:], tolerance)
+    constant = {"coulomb_constant": coulomb["coulomb_constant"]}
     terms = [
         FoundTerm(NAMES["lennard_jones"], "lennard_jones", _all(n_atoms), atoms[:, 1:], lennard_jones),
         FoundTerm(NAMES["coulomb"], "coulomb", _all(n_atoms), atoms[:, :1], coulomb),
+        FoundTerm(EXCEPTIONS[0], "lennard_jones_pair", pairs[own_lj], stated[own_lj, 1:]),
+        FoundTerm(EXCEPTIONS[1], "coulomb_pair", pairs[own_charge], stated[own_charge, :1], constant),
     ]
-    return terms, kept
+    kept = [Kept(label, "kept_charge", pairs, charge), Kept(label, "kept_lj", pairs, lj)]
+    return [term for term in terms if len(term.indices)], kept
 
 
 def read_custom_nonbonded(force: Any, label: str, tolerance: float) -> tuple[list[FoundTerm], list[Kept]]:

@@ -15,7 +15,7 @@ from ffbridge.producers.openmm.bonded import BONDED_READERS
 from ffbridge.producers.openmm.custom import read_custom_bonded
 from ffbridge.producers.openmm.exceptions import join_kept
 from ffbridge.producers.openmm.found import FoundTerm, Kept, name_of
-from ffbridge.producers.openmm.nonbonded import read_custom_nonbonded, read_nonbonded
+from ffbridge.producers.openmm.nonbonded import EXCEPTIONS, read_custom_nonbonded, read_nonbonded
 from ffbridge.producers.openmm.particles import Particles, read_box, read_constraints, read_masses, read_particles
 from ffbridge.producers.openmm.virtual_sites import read_virtual_sites
 from ffbridge.table import Table
@@ -53,7 +53,9 @@ def from_openmm(
     Bond, angle, periodic-torsion and Ryckaert-Bellemans forces become terms, and so do custom bond, angle, torsion and
     nonbonded forces whose expression is a form of the standard, however it is written and up to a factor. A
     ``NonbondedForce`` becomes the terms ``vdw`` and ``electrostatics`` with the method and settings that it has; its
-    exceptions, which OpenMM states as energies of pairs, become fractions of the pairs' own energies. Several forces
+    exceptions, which OpenMM states as energies of pairs, become fractions of the pairs' own energies, and those that
+    are no fractions (another sigma than the mixed one) terms of pairs, ``vdw_pairs`` and ``electrostatics_pairs``.
+    Several forces
     of a kind become ``bonds``, ``bonds_2`` and so on, in their order. ``provenance["forces"]`` says which terms each
     force became, and names the forces without energy (thermostats, barostats, the remover of the center of mass'
     motion), which the bundle does not have. Constraints and virtual sites are kept.
@@ -69,7 +71,8 @@ def from_openmm(
         merge: make rows of equal parameters one row of the table, shared by their interactions (mapping ``select``).
             Otherwise each interaction has its own row.
         exception_tolerance: relative difference of an exception's sigma from the mixed one that is taken for rounding.
-            AMBER's ``prmtop`` files hold eight digits, and need 1e-8.
+            Pairs that differ more have parameters of their own. AMBER's ``prmtop`` files hold eight digits: with 1e-8
+            their 1-4 pairs are fractions.
 
     Raises:
         MissingDependencyError: OpenMM is not installed.
@@ -85,7 +88,8 @@ def from_openmm(
             '"ffbridge[openmm]"'
         ) from error
     particles = read_particles(system, topology)
-    by_force, kept = _read_forces(system.getForces(), particles, exception_tolerance)
+    forces = system.getForces()
+    by_force, kept, idle = _without_idle(forces, *_read_forces(forces, particles, exception_tolerance))
     terms: dict[str, Term] = {}
     tables: dict[str, Table] = {}
     names: dict[int, list[str]] = {}
@@ -105,7 +109,7 @@ def from_openmm(
         box=read_box(system),
         constraints=read_constraints(system),
         virtual_sites=read_virtual_sites(system),
-        provenance=_provenance(system.getForces(), names, openmm.version.version, n_open),
+        provenance=_provenance(forces, names, openmm.version.version, [*_notes(forces, by_force, n_open), *idle]),
     )
     validate(bundle)
     return bundle
@@ -119,7 +123,7 @@ def _read_forces(
     kept: list[Kept] = []
     refused: list[str] = []
     for index, force in enumerate(forces):
-        kind, label = name_of(force), f"force {index} ({_called(force)})"
+        kind, label = name_of(force), _label(index, force)
         try:
             if kind in _BONDED:
                 found += [(index, term) for term in _BONDED[kind](force, particles)]
@@ -137,6 +141,33 @@ def _read_forces(
             "their energy is not wanted:\n  " + "\n  ".join(refused)
         )
     return found, kept
+
+
+def _without_idle(
+    forces: Sequence[Any], found: list[tuple[int, FoundTerm]], kept: list[Kept]
+) -> tuple[list[tuple[int, FoundTerm]], list[Kept], list[str]]:
+    """Leave out nonbonded terms without energy (every charge or depth is 0) where another term has that part.
+
+    Force fields with mixing rules of their own have a NonbondedForce for the charges alone, with depths of 0, and a
+    custom force for the rest. Returns what is left, and what provenance says of it.
+    """
+    acting = {form(term.form).exceptions for _, term in found if not _is_idle(term)}
+    idle = {(index, kind) for index, term in found if _is_idle(term) and (kind := form(term.form).exceptions) in acting}
+    labels = {(_label(index, forces[index]), kind) for index, kind in idle}
+    parts = {"kept_charge": "charge", "kept_lj": "depth"}
+    return (
+        [(index, term) for index, term in found if (index, form(term.form).exceptions) not in idle],
+        [each for each in kept if (each.force, each.kind) not in labels],
+        [f"{label} has no {parts[str(kind)]} other than 0: no term" for label, kind in sorted(labels)],
+    )
+
+
+def _is_idle(term: FoundTerm) -> bool:
+    return term.form in ("lennard_jones", "coulomb") and not term.values[:, -1].any()
+
+
+def _label(index: int, force: Any) -> str:
+    return f"force {index} ({_called(force)})"
 
 
 def _called(force: Any) -> str:
@@ -164,17 +195,27 @@ def _term(name: str, found: FoundTerm, *, merge: bool) -> tuple[Term, Table]:
     return Term(form=found.form, indices=found.indices, table=name, mapping=mapping, settings=found.settings), table
 
 
-def _provenance(forces: Sequence[Any], names: dict[int, list[str]], version: str, n_open: int) -> dict[str, Any]:
+def _notes(forces: Sequence[Any], by_force: Sequence[tuple[int, FoundTerm]], n_open: int) -> list[str]:
+    """Return what provenance says of conversions."""
+    notes = list(_CONVERSIONS)
+    own = [found for index, found in by_force if found.name in EXCEPTIONS and name_of(forces[index]) in _NONBONDED]
+    if n_own := sum(len(found.indices) for found in own):
+        notes.append(f"{n_own} exceptions have parameters of their own: terms of pairs, which are never periodic")
+    if n_open:
+        notes.append(
+            f"{n_open} fractions of exceptions are open, as the atoms have no charge or no depth: they have the value "
+            "of most pairs like them"
+        )
+    return notes
+
+
+def _provenance(
+    forces: Sequence[Any], names: dict[int, list[str]], version: str, conversions: list[str]
+) -> dict[str, Any]:
     listed = [
         {"index": index, "force": name_of(force), "name": force.getName(), "terms": names.get(index, [])}
         for index, force in enumerate(forces)
     ]
-    conversions = list(_CONVERSIONS)
-    if n_open:
-        conversions.append(
-            f"{n_open} fractions of exceptions are open, as the atoms have no charge or no depth: they have the value "
-            "of most pairs like them"
-        )
     return {
         "producer": "ffbridge.from_openmm",
         "versions": {"openmm": version},
