@@ -7,8 +7,8 @@ are calls of the same kind. A host makes a differentiable function of its own ar
 name.
 
 There are three kinds of arrays: *packed* ones, ``(n,)``, which hold tables and positions as a
-:class:`ffbridge.packing.Packing` lays them out, *energies*, ``(n_conformers, n_energies)``, and *rows*, ``(n_conformers,
-n_energies + 3 n_atoms)``, which hold energies and after them a derivative with respect to positions.
+:class:`ffbridge.packing.Packing` lays them out; *energies*, ``(n_conformers, n_energies)``; and *rows*, which hold
+energies and, after them, a derivative with respect to positions: ``(n_conformers, n_energies + 3 n_atoms)``.
 """
 
 from __future__ import annotations
