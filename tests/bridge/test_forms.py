@@ -40,6 +40,17 @@ def test_what_columns_may_hold():
     assert form("coulomb").columns[0].minimum is None
 
 
+def test_a_column_with_a_shape_stands_for_one_of_each_index():
+    found = form("cmap").columns_for({"size": 4})
+    assert [column.name for column in found][:6] == [
+        f"energy_{a}_{b}" for a, b in [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1)]
+    ]
+    assert (len(found), found[-1].name) == (16, "energy_3_3")
+    assert {(column.unit, column.shape) for column in found} == {("kJ/mol", ())}
+    assert form("cmap").lengths({"size": 4}) == ((4, 4),)
+    assert form("periodic_torsion").columns_for({}) == form("periodic_torsion").columns
+
+
 def test_nonbonded_forms_say_how_pairs_are_made():
     assert form("lennard_jones").mixing_rules == ("lorentz_berthelot", "geometric")
     assert form("coulomb").mixing_rules == ()
@@ -49,7 +60,9 @@ def test_nonbonded_forms_say_how_pairs_are_made():
 
 
 def test_an_unknown_form_is_named_with_those_there_are():
-    with pytest.raises(UnknownNameError, match=r"unknown form 'fene'.*version 1\.0.*: buckingham, coulomb, double_exp"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown form 'fene'.*version 1\.0.*: angle_angle, angle_angle_torsion, "
+    ):
         form("fene")
 
 

@@ -4,7 +4,10 @@
 module                 holds
 =====================  ===============================================================================================
 :mod:`.geometry`       internal coordinates of atoms, and the pullback of their derivatives to the atoms
-:mod:`.bonded`         forms that are functions of internal coordinates, with their derivatives
+:mod:`.bonded_form`    what a bonded form is: a function of internal coordinates, with its derivatives
+:mod:`.bonded`         forms of one internal coordinate; the list of all bonded forms
+:mod:`.coupling`       couplings of class II force fields, of several coordinates
+:mod:`.cmap`           correction maps, splines of two dihedrals
 :mod:`.mixing`         mixing rules: parameters of pairs from those of atoms, with their derivatives
 :mod:`.nonbonded`      forms of atom pairs, with their derivatives
 :mod:`.methods`        nonbonded methods: factors of a pair's energy that end at a cutoff, with their derivatives

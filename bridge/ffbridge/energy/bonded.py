@@ -1,44 +1,32 @@
-"""Bonded forms: functions of internal coordinates and of parameters, each with its derivatives to both.
+"""Bonded forms: those of one internal coordinate, with their derivatives to it and to parameters, and the list of all.
 
-A form takes each of its coordinates, ``(n, n_conformers)``, and one ``(n, 1)`` array for each column of its table, and
-works for any coordinate values. A new form is one entry of :data:`BONDED` and its declaration in the standard's
-``forms-1.json``, which says of which atoms its coordinates are.
+A formula works for any coordinate values. A new form is one entry of :data:`BONDED` and its declaration in the
+standard's ``forms-1.json``, which says of which atoms its coordinates are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 from ffbridge.backend import Array
+from ffbridge.energy.bonded_form import BondedForm, Derivatives
+from ffbridge.energy.cmap import CMAP
+from ffbridge.energy.coupling import COUPLINGS
+from ffbridge.energy.nonbonded import NONBONDED, coulomb, lennard_jones
 
 __all__ = [
     "BONDED",
     "HIGHEST_PERIODICITY",
-    "BondedForm",
+    "coulomb_pair",
     "harmonic",
+    "harmonic_improper",
+    "lennard_jones_pair",
     "morse",
     "periodic_torsion",
+    "quartic",
     "ryckaert_bellemans",
 ]
-
-
-Derivatives: TypeAlias = tuple[tuple[Array, ...], tuple[Array, ...]]
-
-
-@dataclass(frozen=True)
-class BondedForm:
-    """The formula of a bonded form.
-
-    Attributes:
-        energy: ``(xp, *coordinates, *parameters) -> U`` [kJ/mol]; a dihedral is given as (cos φ, sin φ).
-        derivatives: ``(xp, *coordinates, *parameters) -> ((dU/dq, …), (dU/dp, …))``, one dU/dq for each coordinate,
-            which is dU/dφ for a dihedral, and one dU/dp for each column.
-    """
-
-    energy: Callable[..., Array]
-    derivatives: Callable[..., Derivatives]
 
 
 def harmonic(xp: Any, q: Array, k: Array, rest: Array) -> Array:
@@ -62,6 +50,64 @@ def _morse_derivatives(xp: Any, q: Array, depth: Array, steepness: Array, length
     # dU/d(steepness · stretch).
     slope = 2.0 * depth * (1.0 - decay) * decay
     return (slope * steepness,), ((1.0 - decay) ** 2, slope * stretch, -slope * steepness)
+
+
+def lennard_jones_pair(xp: Any, r: Array, sigma: Array, epsilon: Array) -> Array:
+    """Return U = 4ε ((σ/r)¹² - (σ/r)⁶) of a pair with parameters of its own; +∞ at r = 0 (the standard's E-4)."""
+    apart, safe = _apart(xp, r)
+    return xp.where(apart, lennard_jones(xp, {}, safe, sigma, epsilon), xp.inf)
+
+
+def _lennard_jones_pair_derivatives(xp: Any, r: Array, sigma: Array, epsilon: Array) -> Derivatives:
+    apart, safe = _apart(xp, r)
+    du_dr, du_dp = NONBONDED["lennard_jones"].derivatives(xp, {}, safe, sigma, epsilon)
+    return (xp.where(apart, du_dr, 0.0),), tuple(xp.where(apart, du, 0.0) for du in du_dp)
+
+
+def coulomb_pair(xp: Any, r: Array, charge_product: Array, *, coulomb_constant: float) -> Array:
+    """Return U = coulomb_constant · charge_product / r; +∞ at r = 0 (the standard's E-4)."""
+    apart, safe = _apart(xp, r)
+    return xp.where(apart, coulomb(xp, {}, safe, coulomb_constant * charge_product), xp.inf)
+
+
+def _coulomb_pair_derivatives(xp: Any, r: Array, charge_product: Array, *, coulomb_constant: float) -> Derivatives:
+    apart, safe = _apart(xp, r)
+    du_dr, (du_dstrength,) = NONBONDED["coulomb"].derivatives(xp, {}, safe, coulomb_constant * charge_product)
+    return (xp.where(apart, du_dr, 0.0),), (xp.where(apart, coulomb_constant * du_dstrength, 0.0),)
+
+
+def _apart(xp: Any, r: Array) -> tuple[Array, Array]:
+    """Return whether atoms are apart, and their distance, with 1 where they are not."""
+    apart = r > 0
+    return apart, xp.where(apart, r, 1.0)
+
+
+def quartic(xp: Any, q: Array, k2: Array, k3: Array, k4: Array, rest: Array) -> Array:
+    """Return U = k2 d² + k3 d³ + k4 d⁴, d = q - rest (LAMMPS manual, "bond_style class2", "angle_style class2")."""
+    d = q - rest
+    return d**2 * (k2 + d * (k3 + d * k4))
+
+
+def _quartic_derivatives(xp: Any, q: Array, k2: Array, k3: Array, k4: Array, rest: Array) -> Derivatives:
+    d = q - rest
+    slope = d * (2.0 * k2 + d * (3.0 * k3 + d * 4.0 * k4))
+    return (slope,), (d**2, d**3, d**4, -slope)
+
+
+def harmonic_improper(xp: Any, q: tuple[Array, Array], k: Array, angle: Array) -> Array:
+    """Return U = k/2 d², d = φ - angle between -π and π: the harmonic improper torsion of CHARMM, with a factor 1/2."""
+    return 0.5 * k * _turn(xp, q, angle) ** 2
+
+
+def _harmonic_improper_derivatives(xp: Any, q: tuple[Array, Array], k: Array, angle: Array) -> Derivatives:
+    turn = _turn(xp, q, angle)
+    return (k * turn,), (0.5 * turn**2, -k * turn)
+
+
+def _turn(xp: Any, q: tuple[Array, Array], angle: Array) -> Array:
+    """Return φ - angle between -π and π, from its cosine and sine."""
+    cosine, sine = xp.cos(angle), xp.sin(angle)
+    return xp.atan2(q[1] * cosine - q[0] * sine, q[0] * cosine + q[1] * sine)
 
 
 def periodic_torsion(xp: Any, q: tuple[Array, Array], k: Array, phase: Array, periodicity: Array) -> Array:
@@ -131,8 +177,15 @@ BONDED = {
     "harmonic_bond": BondedForm(harmonic, _harmonic_derivatives),
     "morse": BondedForm(morse, _morse_derivatives),
     "urey_bradley": BondedForm(harmonic, _harmonic_derivatives),
+    "lennard_jones_pair": BondedForm(lennard_jones_pair, _lennard_jones_pair_derivatives),
+    "coulomb_pair": BondedForm(coulomb_pair, _coulomb_pair_derivatives),
+    "quartic_bond": BondedForm(quartic, _quartic_derivatives),
     "harmonic_angle": BondedForm(harmonic, _harmonic_derivatives),
+    "quartic_angle": BondedForm(quartic, _quartic_derivatives),
     "periodic_torsion": BondedForm(periodic_torsion, _periodic_torsion_derivatives),
     "ryckaert_bellemans": BondedForm(ryckaert_bellemans, _ryckaert_bellemans_derivatives),
+    "harmonic_improper": BondedForm(harmonic_improper, _harmonic_improper_derivatives),
+    "cmap": CMAP,
+    **COUPLINGS,
 }
 """The bonded forms by their name in the standard."""

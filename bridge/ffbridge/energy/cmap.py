@@ -1,7 +1,7 @@
 """Correction maps: an energy on a grid of two dihedrals, with a periodic bicubic spline between the grid's points.
 
-The spline of a map E is S(φ, ψ) = Σ E_ab w_a(φ) w_b(ψ), where w_a is the periodic cubic spline that is 1 at point a of a
-grid of one angle and 0 at the others. With B the cubic B-spline of unit spacing and φ in units of the spacing,
+The spline of a map E is S(φ, ψ) = Σ E_ab w_a(φ) w_b(ψ), where w_a is the periodic cubic spline that is 1 at point a of
+a grid of one angle and 0 at the others. With B the cubic B-spline of unit spacing and φ in units of the spacing,
 w_a(φ) = Σ_m C_am B(φ - m), C the inverse of the circulant matrix of B at whole numbers, (…, 1/6, 4/6, 1/6, …).
 So energies are linear in the map. (M. Unser, IEEE Signal Process. Mag. 16, 22 (1999).)
 """

@@ -7,6 +7,7 @@ Both use the same coordinates and forms. Positions are ``(n_atoms, 3, n_conforme
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 from ffbridge.backend import Array, Backend
@@ -54,7 +55,7 @@ def energies(backend: Backend, structure: Structure, arrays: Arrays, x: Array, t
         else:
             declared = form(term.form)
             q, _ = measure(xp, declared.coordinates, _corners(xp, term, arrays, x, declared.arity))
-            each = BONDED[term.form].energy(xp, *q, *columns)
+            each = BONDED[term.form].energy(xp, *q, *columns, **dict(term.settings))
         result[term.name] = by_system(backend, structure, term, arrays, each)
     return result
 
@@ -88,7 +89,7 @@ def derivatives(
         result[term.name] = by_system(backend, structure, term, arrays, each)
         flat = xp.reshape(xp.stack(pull_back(xp, taken, states, du_dq, arity), axis=1), (-1, *x.shape[1:]))
         du_dx = du_dx + backend.segment_sum(flat, _atoms(term, arrays), x.shape[0])
-        du_dtable = mapping.pullback(xp.stack(du_dp, axis=1), tables[term.table].shape[0])
+        du_dtable = mapping.pullback(xp.concat(du_dp, axis=1), tables[term.table].shape[0])
         du_dtables[term.table] = du_dtables[term.table] + du_dtable
     return result, du_dx, du_dtables
 
@@ -101,12 +102,19 @@ def _bonded_derivatives(
     parameters: Array,
     weight: Array | float,
 ) -> tuple[Array, list[Array], list[Array]]:
-    """Return U ``(n, n_conformers)``, weighted dU/dq likewise, and weighted dU/dp ``(n,)`` summed over conformers."""
+    """Return U ``(n, n_conformers)``, weighted dU/dq likewise, and weighted dU/dp ``(n, ·)`` summed over conformers."""
     xp, bonded = backend.namespace, BONDED[term.form]
-    columns = _columns(xp, term, parameters)
-    each = bonded.energy(xp, *q, *columns)
-    du_dq, du_dp = bonded.derivatives(xp, *q, *columns)
-    return each, [weight * du for du in du_dq], [xp.sum(weight * du, axis=1) for du in du_dp]
+    columns, settings = _columns(xp, term, parameters), dict(term.settings)
+    each = bonded.energy(xp, *q, *columns, **settings)
+    du_dq, du_dp = bonded.derivatives(xp, *q, *columns, **settings)
+    return each, [weight * du for du in du_dq], [_over_conformers(xp, weight, du) for du in du_dp]
+
+
+def _over_conformers(xp: Any, weight: Array | float, du: Array) -> Array:
+    """Return the weighted sum over conformers: ``(n, 1)``, or ``(n, m)`` for a column that stands for m numbers."""
+    if du.ndim == 2:
+        return xp.sum(weight * du, axis=1, keepdims=True)
+    return xp.sum((weight if isinstance(weight, float) else weight[:, None, :]) * du, axis=2)
 
 
 def _pair_derivatives(
@@ -117,7 +125,7 @@ def _pair_derivatives(
     parameters: Array,
     weight: Array | float,
 ) -> tuple[Array, list[Array], list[Array]]:
-    """Return U ``(n_pairs, n_conformers)``, weighted dU/dr likewise, and weighted dU/dp ``(n_rows,)`` by column."""
+    """Return U ``(n_pairs, n_conformers)``, weighted dU/dr likewise, and weighted dU/dp ``(n_rows, 1)`` by column."""
     xp, pair_form, (r,) = backend.namespace, NONBONDED[term.form], q
     settings, columns = dict(term.settings), _columns(xp, term, parameters)
     mixing = pair_form.mixing_of(settings)
@@ -145,7 +153,7 @@ def _pair_derivatives(
         for both in zip(*ends, strict=True)
     )
     du_dp = mixing.variables_pullback(xp, columns, du_dvariables)
-    return each, [du_dr], [du[:, 0] for du in du_dp]
+    return each, [du_dr], list(du_dp)
 
 
 def _pair_energy(backend: Backend, term: TermStructure, arrays: Arrays, r: Array, parameters: Sequence[Array]) -> Array:
@@ -171,18 +179,20 @@ def parameter_columns(xp: Any, term: TermStructure, arrays: Arrays, table: Array
 
 
 def _columns(xp: Any, term: TermStructure, parameters: Array) -> tuple[Array, ...]:
-    """Return the columns ``(n, 1)`` each, ready to meet ``(n, n_conformers)``.
+    """Return the columns ``(n, 1)`` each, ready to meet ``(n, n_conformers)``; one with a shape is ``(n, *shape)``.
 
     A weighted sum of equal whole numbers is whole up to rounding, so the integer columns of a linear mapping are
     rounded.
     """
-    columns = [parameters[:, number : number + 1] for number in range(parameters.shape[1])]
-    if term.mapping == Linear.kind:
-        declared = form(term.form).columns
-        columns = [
-            xp.round(column) if declaration.integer else column
-            for column, declaration in zip(columns, declared, strict=True)
-        ]
+    columns, start = [], 0
+    for column in form(term.form).columns:
+        lengths = tuple(dict(term.settings)[name] for name in column.shape) if column.shape else ()
+        stop = start + prod(lengths)
+        values = parameters[:, start:stop]
+        if lengths:
+            values = xp.reshape(values, (-1, *lengths))
+        columns.append(xp.round(values) if column.integer and term.mapping == Linear.kind else values)
+        start = stop
     return tuple(columns)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from ffbridge.forms import Column, forms
+from ffbridge.forms import Column, Form, forms
 from ffbridge.rules.fault import Fault, listed
 from ffbridge.rules.topology import TOLERANCE
 
@@ -30,15 +31,35 @@ def faults(document: Mapping[str, Any], arrays: Arrays) -> Iterator[Fault]:
             continue
         table = document["tables"][term["table"]]
         values = arrays.get(f"tables/{term['table']}/values")
-        fits = tuple(table["columns"]) == form.column_names
+        columns, problem = _columns(form, term.get("settings", {}), len(table["columns"]))
+        fits = table["columns"] == [column.name for column in columns]
         if (term["table"], form.name) not in seen:
-            yield from _column_faults(term["table"], table, form.name, form.column_names, form.units)
+            if problem:
+                yield Fault(f"tables/{term['table']}/columns", problem, "T-1")
+            else:
+                yield from _column_faults(term["table"], table, form.name, columns)
             if fits and values is not None:
-                yield from _value_faults(term["table"], form.columns, values, term["mapping"])
+                yield from _value_faults(term["table"], columns, values, term["mapping"])
             seen.add((term["table"], form.name))
         if values is not None:
-            columns = form.columns if fits else ()
-            yield from _mapping_faults(name, term, columns, values, arrays)
+            yield from _mapping_faults(name, term, columns if fits else (), values, arrays)
+
+
+def _columns(form: Form, settings: Mapping[str, Any], n_columns: int) -> tuple[tuple[Column, ...], str]:
+    """Return the columns that a term's table must have, or none and why; neither if a setting is missing.
+
+    Those with a shape are counted before they are named: a document may state any size.
+    """
+    needed = {setting for column in form.columns for setting in column.shape}
+    if not needed:
+        return form.columns, ""
+    if not needed <= set(settings):
+        return (), ""
+    wanted = sum(map(prod, form.lengths(settings)))
+    if wanted == n_columns:
+        return form.columns_for(settings), ""
+    sizes = ", ".join(f"{name} {settings[name]}" for name in sorted(needed))
+    return (), f"{n_columns} columns; the form {form.name} with {sizes} has {wanted}"
 
 
 def _key_faults(name: str, table: Mapping[str, Any], values: Array | None) -> Iterator[Fault]:
@@ -61,16 +82,20 @@ def _identity(key: Mapping[str, Any]) -> tuple[Any, ...]:
     return key["handler"], key["pattern"], key.get("id"), key.get("index")
 
 
-def _column_faults(
-    name: str, table: Mapping[str, Any], form: str, columns: tuple[str, ...], units: tuple[str, ...]
-) -> Iterator[Fault]:
-    parts = (("columns", columns, "T-1", ""), ("units", units, "T-2", "; convert the values to these"))
+def _column_faults(name: str, table: Mapping[str, Any], form: str, columns: tuple[Column, ...]) -> Iterator[Fault]:
+    parts = (
+        ("columns", [column.name for column in columns], "T-1", ""),
+        ("units", [column.unit for column in columns], "T-2", "; convert the values to these"),
+    )
     for part, wanted, rule, remedy in parts:
-        if tuple(table[part]) != wanted:
-            got = ", ".join(table[part])
-            yield Fault(
-                f"tables/{name}/{part}", f"{got}; the form {form} has: {', '.join(wanted)}, in this order{remedy}", rule
-            )
+        if columns and table[part] != wanted:
+            message = f"{_named(table[part])}; the form {form} has: {_named(wanted)}, in this order{remedy}"
+            yield Fault(f"tables/{name}/{part}", message, rule)
+
+
+def _named(names: Sequence[str], limit: int = 12) -> str:
+    """Return a list of names, without its middle if it is long."""
+    return ", ".join(names if len(names) <= limit else [*names[: limit // 2], "…", *names[-limit // 2 :]])
 
 
 def _value_faults(name: str, columns: tuple[Column, ...], values: Array, mapping: str) -> Iterator[Fault]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ffbridge.forms import forms
+from ffbridge.forms import Form, forms
 from ffbridge.rules.fault import Fault, listed
 
 __all__ = ["faults"]
@@ -50,7 +50,7 @@ def faults(document: Mapping[str, Any], arrays: Arrays) -> Iterator[Fault]:
     for name, term in document["terms"].items():
         indices = arrays.get(f"terms/{name}/indices")
         if indices is not None and term["form"] in forms():
-            yield from _term_faults(f"terms/{name}/indices", indices, forms()[term["form"]].kind, arrays)
+            yield from _term_faults(f"terms/{name}/indices", indices, forms()[term["form"]], arrays)
 
 
 def _system_faults(arrays: Arrays) -> Iterator[Fault]:
@@ -101,9 +101,15 @@ def _index_faults(path: str, indices: Array, arrays: Arrays, *, distinct: bool =
         inside = (indices >= 0) & (indices < offsets[-1])
         if (bad := inside.all(axis=1) & (systems != systems[:, :1]).any(axis=1)).any():
             yield Fault(f"{path}{listed(bad)}", "all atoms of a row must be of the same system", "I-4")
-    ordered = np.sort(indices, axis=1)
-    if distinct and (bad := (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)).any():
+    if distinct and (bad := _has_equal(indices)).any():
         yield Fault(f"{path}{listed(bad)}", "the atoms of a row must all be different", "I-5")
+
+
+def _has_equal(rows: Array) -> Array:
+    """Return which rows ``(n, k)`` hold a number twice, ``(n,)``."""
+    ordered = np.sort(rows, axis=1)
+    repeats: Array = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
+    return repeats
 
 
 def _repeated_pairs(path: str, pairs: Array) -> Iterator[Fault]:
@@ -122,9 +128,14 @@ def _repeated(rows: Array) -> Array:
     return repeated
 
 
-def _term_faults(path: str, indices: Array, kind: str, arrays: Arrays) -> Iterator[Fault]:
-    yield from _index_faults(path, indices, arrays)
-    if kind == "nonbonded" and (bad := _repeated(indices)).any():
+def _term_faults(path: str, indices: Array, form: Form, arrays: Arrays) -> Iterator[Fault]:
+    yield from _index_faults(path, indices, arrays, distinct=not form.repeated_atoms)
+    if form.repeated_atoms:
+        each = [_has_equal(indices[:, list(coordinate.atoms)]) for coordinate in form.coordinates]
+        if (bad := np.any(each, axis=0)).any():
+            kinds = " or ".join(sorted({coordinate.kind for coordinate in form.coordinates}))
+            yield Fault(f"{path}{listed(bad)}", f"the atoms of each {kinds} of a row must all be different", "I-5")
+    if form.kind == "nonbonded" and (bad := _repeated(indices)).any():
         yield Fault(f"{path}{listed(bad)}", "an atom must stand once in a nonbonded term", "I-6")
 
 
