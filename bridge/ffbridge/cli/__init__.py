@@ -1,4 +1,4 @@
-"""The command line: ``ffbridge demo|backends|build|convert|inspect|validate|energy``."""
+"""The command line: ``ffbridge demo|backends|build|conformance|convert|inspect|validate|energy``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ffbridge.errors import FFBridgeError
 
 from .backends import backends
 from .build import build
+from .conformance import conformance
 from .convert import convert
 from .demo import demo
 from .energy import energy
@@ -26,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, backends, build, convert, inspect, validate, energy):
+for command in (demo, backends, build, conformance, convert, inspect, validate, energy):
     app.command()(command)
 
 
