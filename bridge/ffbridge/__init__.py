@@ -22,6 +22,7 @@ from ffbridge.term import Constraints, Exceptions, Term, VirtualSites
 
 if TYPE_CHECKING:
     from ffbridge.concatenate import concatenate
+    from ffbridge.exporters.espaloma import to_espaloma
     from ffbridge.exporters.interchange import to_interchange
     from ffbridge.exporters.openmm import to_openmm
     from ffbridge.exporters.timemachine import TimemachinePotential, timemachine_parameters, to_timemachine
@@ -85,6 +86,7 @@ __all__ = [
     "separate",
     "timemachine_parameters",
     "to",
+    "to_espaloma",
     "to_interchange",
     "to_openmm",
     "to_timemachine",
@@ -115,6 +117,7 @@ _LAZY = {
     "save": "ffbridge.io",
     "separate": "ffbridge.separate",
     "timemachine_parameters": "ffbridge.exporters.timemachine",
+    "to_espaloma": "ffbridge.exporters.espaloma",
     "to_interchange": "ffbridge.exporters.interchange",
     "to_openmm": "ffbridge.exporters.openmm",
     "to_timemachine": "ffbridge.exporters.timemachine",
