@@ -18,7 +18,7 @@ from ffbridge.exchange import Transfer, to, transfer
 from ffbridge.mapping import Identity, Linear, Mapping, Select
 from ffbridge.registry import BackendInfo, backends, engines, register_backend, register_engine
 from ffbridge.table import ParameterKey, Table
-from ffbridge.term import Constraints, Exceptions, Term, VirtualSites
+from ffbridge.term import Constraints, Exceptions, Term
 
 if TYPE_CHECKING:
     from ffbridge.concatenate import concatenate
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ffbridge.separate import separate
     from ffbridge.trainable import Parameter, Trainable, trainable
     from ffbridge.validate import validate
+    from ffbridge.virtual_sites import place_virtual_sites
 
 __version__ = "0.1.0"
 
@@ -65,7 +66,6 @@ __all__ = [
     "TimemachinePotential",
     "Trainable",
     "Transfer",
-    "VirtualSites",
     "backends",
     "concatenate",
     "engines",
@@ -78,6 +78,7 @@ __all__ = [
     "from_openmm",
     "load",
     "named_weights",
+    "place_virtual_sites",
     "potential",
     "read_graph",
     "register_backend",
@@ -112,6 +113,7 @@ _LAZY = {
     "from_openmm": "ffbridge.producers.openmm",
     "load": "ffbridge.io",
     "named_weights": "ffbridge.fingerprint",
+    "place_virtual_sites": "ffbridge.virtual_sites",
     "potential": "ffbridge.potential",
     "read_graph": "ffbridge.graph",
     "save": "ffbridge.io",

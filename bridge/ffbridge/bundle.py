@@ -19,10 +19,11 @@ from typing import Any, TypeVar
 
 from ffbridge.backend import Array
 from ffbridge.errors import BundleError, UnknownNameError
+from ffbridge.forms import forms
 from ffbridge.mapping import MAPPINGS
 from ffbridge.registry import backend_of
 from ffbridge.table import ParameterKey, Table
-from ffbridge.term import Constraints, Exceptions, Term, VirtualSites
+from ffbridge.term import Constraints, Exceptions, Term
 
 __all__ = ["FORMAT", "VERSION", "Bundle", "Model"]
 
@@ -31,7 +32,7 @@ T = TypeVar("T")
 FORMAT = "ffbridge-bundle"
 VERSION = "1.0"
 
-_GROUPS = {"exceptions": Exceptions, "constraints": Constraints, "virtual_sites": VirtualSites}
+_GROUPS = {"exceptions": Exceptions, "constraints": Constraints}
 _TOPOLOGY = ("system_offsets", "atomic_numbers", "masses", "bonds", "box")
 
 
@@ -59,14 +60,13 @@ class Bundle:
     Attributes:
         system_offsets: ``(n_systems + 1,) int32``: system s has the atoms ``system_offsets[s]:system_offsets[s + 1]``.
         atomic_numbers: ``(n_atoms,) int32``, 0 for a particle that is no atom.
-        terms: interactions by name.
+        terms: interactions by name, and virtual sites, which are terms without energy.
         tables: force-field parameters by name.
         exceptions: pairs whose nonbonded interaction is scaled or left out.
         masses: ``(n_atoms,)`` [Da].
         bonds: ``(n_bonds, 2) int32``, the covalent bonds (topology, not a term).
         box: ``(n_systems, 3, 3)`` [nm], box vectors as rows.
         constraints: distances that the source holds fixed.
-        virtual_sites: particles placed by their parents.
         system_names: one name for each system, such as its mapped SMILES.
         models: machine-learned models that made tables, by name.
         provenance: how the bundle came to be: producer, versions, force fields, conversions (any JSON).
@@ -81,7 +81,6 @@ class Bundle:
     bonds: Array | None = None
     box: Array | None = None
     constraints: Constraints | None = None
-    virtual_sites: VirtualSites | None = None
     system_names: tuple[str, ...] | None = None
     models: MappingABC[str, Model] = field(default_factory=dict)
     provenance: MappingABC[str, Any] = field(default_factory=dict)
@@ -99,6 +98,16 @@ class Bundle:
     def n_atoms(self) -> int:
         """Number of atoms of all systems together, particles without an element included."""
         return int(self.atomic_numbers.shape[0])
+
+    @property
+    def energy_terms(self) -> dict[str, Term]:
+        """The terms that have an energy: all but virtual sites."""
+        return {name: term for name, term in self.terms.items() if not _places(term)}
+
+    @property
+    def virtual_sites(self) -> dict[str, Term]:
+        """The terms that place particles by their parents: a row of indices is the site, then its parents."""
+        return {name: term for name, term in self.terms.items() if _places(term)}
 
     @cached_property
     def content_hash(self) -> str:
@@ -320,6 +329,11 @@ class Bundle:
 def is_floating(array: Array) -> bool:
     """Return whether an array of any framework is of a real floating-point type."""
     return bool(backend_of(array).namespace.isdtype(array.dtype, "real floating"))
+
+
+def _places(term: Term) -> bool:
+    """Return whether a term's form is one of virtual sites. A form that the standard does not have is none."""
+    return term.form in forms() and forms()[term.form].kind == "virtual_site"
 
 
 def _lookup(what: str, named: MappingABC[str, T], name: str) -> T:

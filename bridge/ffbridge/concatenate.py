@@ -25,7 +25,6 @@ Array = Any
 Group = TypeVar("Group")
 
 _LARGEST_INDEX = np.iinfo(np.int32).max
-_ATOM_INDICES = frozenset({"pairs", "sites", "parents"})
 
 
 def concatenate(bundles: Iterable[Bundle], *, share_parameters: bool = True) -> Bundle:
@@ -34,7 +33,7 @@ def concatenate(bundles: Iterable[Bundle], *, share_parameters: bool = True) -> 
     Terms and tables go together by name. Rows of tables with equal keys are one force-field parameter and become one
     row, so that molecules go on sharing it; tables without keys are stacked. Real arrays are joined in their own
     framework, so gradients flow through; a merged row is that of the first bundle that has it. Terms, exceptions,
-    constraints and virtual sites may be missing in some bundles; masses, bonds, box and system names must be in all or
+    and constraints may be missing in some bundles; masses, bonds, box and system names must be in all or
     none.
 
     Args:
@@ -84,7 +83,6 @@ class _Batch:
             bonds=self._atoms("bonds"),
             box=self._reals("box"),
             constraints=self._group("constraints"),
-            virtual_sites=self._group("virtual_sites"),
             system_names=self._names(),
             models=_models(self.bundles),
             provenance=_provenance(self.bundles),
@@ -139,7 +137,7 @@ class _Batch:
         return tuple(name for bundle in self.bundles for name in bundle.system_names or ())
 
     def _group(self, name: str) -> Any:
-        """Return exceptions, constraints or virtual sites of those bundles that have them."""
+        """Return exceptions or constraints of those bundles that have them."""
         having = {number: group for number, bundle in enumerate(self.bundles) if (group := getattr(bundle, name))}
         if not having:
             return None
@@ -147,7 +145,7 @@ class _Batch:
         joined = {}
         for part in fields(kind):
             arrays = {number: getattr(group, part.name) for number, group in having.items()}
-            whole = part.name in _ATOM_INDICES
+            whole = part.name == "pairs"
             path = f"{name}/{part.name}"
             joined[part.name] = self._place(self._joined_indices(arrays)) if whole else join_reals(path, arrays)
         return kind(**joined)

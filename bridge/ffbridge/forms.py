@@ -55,11 +55,13 @@ class Form:
 
     Attributes:
         name: the form's name in the standard.
-        kind: ``bonded`` (a row of indices is one interaction) or ``nonbonded`` (a row is one atom; pairs are derived).
+        kind: ``bonded`` (a row of indices is one interaction), ``nonbonded`` (a row is one atom; pairs are derived) or
+            ``virtual_site`` (a row is a particle and its parents, which place it).
         arity: atoms per row of a term's indices.
-        energy: the formula, for people; normative text and prefactors stand in ``spec/bundle.md``.
         columns: the columns of its tables, in order, as the registry declares them; :meth:`columns_for` has one for
             each number.
+        energy: the formula, for people; normative text and prefactors stand in ``spec/bundle.md``.
+        position: of a virtual site, instead of an energy.
         coordinates: the internal coordinates that a bonded form's formula takes, in order; a nonbonded form takes the
             distance of a pair, and has none here.
         methods: the nonbonded methods it may be evaluated with.
@@ -70,10 +72,11 @@ class Form:
     """
 
     name: str
-    kind: Literal["bonded", "nonbonded"]
+    kind: Literal["bonded", "nonbonded", "virtual_site"]
     arity: int
-    energy: str
     columns: tuple[Column, ...]
+    energy: str = ""
+    position: str = ""
     coordinates: tuple[InternalCoordinate, ...] = ()
     methods: tuple[str, ...] = ()
     mixing_rules: tuple[str, ...] = ()

@@ -44,6 +44,7 @@ class LambdaModule(Evaluator):
     def __init__(self, bundle: Bundle, engine: Engine, host: Backend) -> None:
         self._host = host
         self._bundle = bundle
+        self._names = tuple(bundle.energy_terms)
         values = {name: table.values for name, table in bundle.tables.items()}
         # A gradient of another framework than the host is refused here, with the ways out, instead of being lost.
         self._inputs = {
@@ -62,11 +63,11 @@ class LambdaModule(Evaluator):
 
     def by_term(self, x: Array, tables: Arrays) -> dict[str, Array]:
         """Return the energy of each term, ``(..., n_systems)`` [kJ/mol]."""
-        if not self._bundle.terms:
+        if not self._names:
             return {}
         energies = self._call(x, tables, each_term=True)
         split = self._host.namespace.reshape(energies, (*x.shape[:-2], self._bundle.n_systems, -1))
-        return {name: split[..., number] for number, name in enumerate(self._bundle.terms)}
+        return {name: split[..., number] for number, name in enumerate(self._names)}
 
     def value_and_grad(self, x: Array, tables: Arrays) -> Evaluation:
         """Return the energy, the forces and the derivatives with respect to the tables, as plain values."""

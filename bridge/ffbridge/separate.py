@@ -17,8 +17,6 @@ from ffbridge.term import Term
 
 __all__ = ["separate"]
 
-_ATOM_INDICES = frozenset({"pairs", "sites", "parents"})
-
 
 def separate(bundle: Bundle) -> tuple[Bundle, ...]:
     """Return one bundle for each system, in order; atoms are numbered from 0 in each.
@@ -39,9 +37,8 @@ def separate(bundle: Bundle) -> tuple[Bundle, ...]:
     parts: dict[str, list[Any]] = {
         "system_offsets": [split.place(np.array([0, size])) for size in np.diff(split.offsets)],
         "atomic_numbers": [bundle.atomic_numbers[each] for each in atoms],
-        "exceptions": split.group(bundle.exceptions, "pairs"),
-        "constraints": split.group(bundle.constraints, "pairs"),
-        "virtual_sites": split.group(bundle.virtual_sites, "sites"),
+        "exceptions": split.group(bundle.exceptions),
+        "constraints": split.group(bundle.constraints),
     }
     if bundle.masses is not None:
         parts["masses"] = [bundle.masses[each] for each in atoms]
@@ -74,8 +71,7 @@ class _Separation:
 
     def rows(self, atoms: Array) -> list[NDArray[np.int32]]:
         """Return the rows of each system. The atoms of a row are all in one, so the first tells."""
-        values = snapshot(atoms)
-        system = np.searchsorted(self.offsets, values if values.ndim == 1 else values[:, 0], side="right") - 1
+        system = np.searchsorted(self.offsets, snapshot(atoms)[:, 0], side="right") - 1
         order = np.argsort(system, kind="stable").astype(np.int32)
         return np.split(order, np.searchsorted(system[order], np.arange(1, len(self.offsets) - 1)))
 
@@ -84,15 +80,15 @@ class _Separation:
         values = snapshot(atoms)
         return [self.place(values[each] - start) for each, start in zip(rows, self.offsets[:-1], strict=True)]
 
-    def group(self, group: Any, by: str) -> list[Any]:
-        """Return the exceptions, constraints or virtual sites of each system."""
+    def group(self, group: Any) -> list[Any]:
+        """Return the exceptions or constraints of each system."""
         if group is None:
             return [None] * (len(self.offsets) - 1)
-        rows = self.rows(getattr(group, by))
+        rows = self.rows(group.pairs)
         parts = {}
         for name in (part.name for part in fields(group)):
             array = getattr(group, name)
-            parts[name] = self.local(array, rows) if name in _ATOM_INDICES else [_take(array, each) for each in rows]
+            parts[name] = self.local(array, rows) if name == "pairs" else [_take(array, each) for each in rows]
         return [type(group)(**{name: each[number] for name, each in parts.items()}) for number in range(len(rows))]
 
     def term(self, term: Term) -> list[Term]:

@@ -9,20 +9,21 @@ from typing import Any
 from ffbridge.backend import Array
 from ffbridge.mapping import Mapping
 
-__all__ = ["Constraints", "Exceptions", "Term", "VirtualSites"]
+__all__ = ["Constraints", "Exceptions", "Term"]
 
 
 @dataclass(frozen=True, eq=False)
 class Term:
-    """Interactions of one functional form.
+    """Interactions of one functional form; or virtual sites of one form, which have no energy.
 
     Attributes:
         form: name of the form in the standard.
-        indices: ``(n_terms, arity) int32``, atoms of each interaction, numbered over the whole bundle.
+        indices: ``(n_terms, arity) int32``, atoms of each interaction, numbered over the whole bundle; of a virtual
+            site first itself, then its parents.
         table: name of the bundle's table that holds the parameters.
         mapping: from the table's rows to the interactions.
         settings: what a nonbonded form needs beside parameters (``method``, ``cutoff``, ``mixing_rule``,
-            ``coulomb_constant``); empty for bonded forms.
+            ``coulomb_constant``) or a site's local coordinates (``origin_weights``, ``x_weights``, ``y_weights``).
     """
 
     form: str
@@ -62,28 +63,3 @@ class Constraints:
 
     pairs: Array
     lengths: Array
-
-
-@dataclass(frozen=True, eq=False)
-class VirtualSites:
-    """Particles whose positions follow from those of three parents, by OpenMM's local coordinates.
-
-    The frame has its origin at ``origin_weights · parents``; x points along ``x_weights · parents``, z along the cross
-    product of x and ``y_weights · parents``, y completes it. The site sits at ``local_position`` in that frame (OpenMM
-    User Guide, "Virtual Sites", LocalCoordinatesSite).
-
-    Attributes:
-        sites: ``(n_sites,) int32``, the atom that is the virtual site.
-        parents: ``(n_sites, 3) int32``; a parent with weight 0 may be any atom.
-        origin_weights: ``(n_sites, 3)``, sum 1.
-        x_weights: ``(n_sites, 3)``, sum 0.
-        y_weights: ``(n_sites, 3)``, sum 0.
-        local_position: ``(n_sites, 3)`` [nm].
-    """
-
-    sites: Array
-    parents: Array
-    origin_weights: Array
-    x_weights: Array
-    y_weights: Array
-    local_position: Array

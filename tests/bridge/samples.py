@@ -27,10 +27,13 @@ def without_cutoff(source):
         name: replace(
             term, settings={"method": "no_cutoff"} | {key: term.settings[key] for key in kept if key in term.settings}
         )
-        for name, term in source.terms.items()
-        if term.settings
+        for name, term in source.energy_terms.items()
+        if "method" in term.settings
     }
-    return replace(source, box=None, virtual_sites=None, terms={**source.terms, **terms})
+    terms = source.energy_terms | terms
+    used = {term.table for term in terms.values()}
+    tables = {name: table for name, table in source.tables.items() if name in used}
+    return replace(source, box=None, terms=terms, tables=tables)
 
 
 def positions(name):

@@ -54,7 +54,7 @@ def test_counts_and_lookups():
         source.term("bond")
     with pytest.raises(UnknownNameError, match="no table 'bond'"):
         source.table("bond")
-    assert repr(source).startswith("Bundle(2 systems, 8 atoms; bonds: 5 harmonic_bond, ")
+    assert repr(source).startswith("Bundle(2 systems, 8 atoms; lone_pairs: 1 local_coordinates_3_site, ")
 
 
 def test_bundles_are_immutable():

@@ -196,9 +196,9 @@ def test_every_part_is_joined():
         pairs = getattr(one, group).pairs
         np.testing.assert_array_equal(getattr(batch, group).pairs, np.concatenate([pairs, pairs + 8]))
     np.testing.assert_array_equal(batch.constraints.lengths, np.tile(one.constraints.lengths, 2))
-    assert batch.virtual_sites.sites.tolist() == [4, 12]
-    assert batch.virtual_sites.parents.tolist() == [[1, 2, 0], [9, 10, 8]]
-    np.testing.assert_array_equal(batch.virtual_sites.local_position, np.tile(one.virtual_sites.local_position, (2, 1)))
+    assert batch.virtual_sites.keys() == {"lone_pairs"}
+    assert batch.term("lone_pairs").indices.tolist() == [[4, 1, 2, 0], [12, 9, 10, 8]]
+    np.testing.assert_array_equal(batch.parameters("lone_pairs"), np.tile(one.parameters("lone_pairs"), (2, 1)))
     assert batch.system_names == one.system_names * 2
     assert batch.models["net"].sha256 == one.models["net"].sha256
     assert set(batch.models["net"].weights) == set(one.models["net"].weights)
@@ -207,10 +207,9 @@ def test_every_part_is_joined():
 
 def test_groups_may_be_missing_in_some():
     one = bundle("full")
-    batch = concatenate([replace(one, exceptions=None, constraints=None), replace(one, virtual_sites=None)])
+    batch = concatenate([replace(one, exceptions=None, constraints=None), one])
     np.testing.assert_array_equal(batch.exceptions.pairs, one.exceptions.pairs + 8)
     np.testing.assert_array_equal(batch.constraints.pairs, one.constraints.pairs + 8)
-    assert batch.virtual_sites.sites.tolist() == [4]
     assert concatenate([chain("a"), chain("a")]).exceptions is None
 
 

@@ -43,7 +43,7 @@ def set_aside(bundle: Bundle, x: Floats) -> Parts:
     for name, term in bundle.terms.items():
         if form(term.form).kind == "bonded" and (bad := _has_no_direction(term, x)).any():
             terms[name] = _rows(term, ~bad)
-            aside[name] = replace(bundle, terms={name: _rows(term, bad)}, exceptions=None, virtual_sites=None)
+            aside[name] = replace(bundle, terms={name: _rows(term, bad)}, exceptions=None)
     pairs = _coincident_pairs(x)
     regular = replace(bundle, terms=terms, exceptions=_without(bundle.exceptions, pairs))
     return Parts(regular, aside, frozenset(name for name in bundle.terms if _interacts(bundle, name, pairs)))

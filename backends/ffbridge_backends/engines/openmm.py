@@ -23,6 +23,7 @@ from ffbridge.missing_gradients import MissingGradients
 from ffbridge.packing import Packing
 from ffbridge.registry import get_backend, get_engine
 from ffbridge.separate import separate
+from ffbridge.virtual_sites import Placement
 from ffbridge_backends.engines.degenerate import set_aside
 
 __all__ = ["OpenMMEngine", "engine"]
@@ -42,7 +43,7 @@ class OpenMMEngine(Engine):
     """OpenMM, in double precision unless another platform than the default is asked for.
 
     Energies and forces are computed in the precision of the platform, whatever the bundle's dtype, and rounded to it.
-    Virtual sites are evaluated at the positions that are given, and forces on them stay theirs. Where an interaction
+    Virtual sites are placed before OpenMM is told positions, so that their geometries may change. Where an interaction
     has no direction and OpenMM no finite value, as for atoms that coincide, it has the limit that the standard states.
 
     Attributes:
@@ -80,11 +81,13 @@ class OpenMMEngine(Engine):
             )
         tables = {name: share(table.values, "numpy").array for name, table in bundle.tables.items()}
         values = bundle.snapshot()
-        systems = tuple(_SystemContext(self, each, tables) for each in separate(values))
+        acting = replace(values, terms=values.energy_terms)
+        systems = tuple(_SystemContext(self, each, tables) for each in separate(acting))
         gradients = None
         if self.table_gradients is not None:
             gradients = get_engine(self.table_gradients).prepare(values, hosted=True)
-        return _OpenMMEvaluator(values, systems, tables, gradients)
+        placement = Placement.of(values, get_backend("numpy"))
+        return _OpenMMEvaluator(acting, systems, tables, gradients, placement)
 
     def context(self, system: Any) -> Any:
         """Return an ``openmm.Context`` of a System."""
@@ -201,11 +204,13 @@ class _OpenMMEvaluator(EngineEvaluator):
         systems: tuple[_SystemContext, ...],
         tables: Tables,
         gradients: EngineEvaluator | None,
+        placement: Placement,
     ) -> None:
         self._bundle = bundle
         self._systems = systems
         self._tables = tables
         self._gradients = gradients
+        self._placement = placement
         # A Context is not for several threads, and parameters must not change between their setting and their use.
         self._lock = Lock()
 
@@ -227,6 +232,7 @@ class _OpenMMEvaluator(EngineEvaluator):
             for conformer, number, atoms in self._visit(flat, given):
                 found = self._systems[number].energy_and_forces()
                 energies[conformer, number], forces[conformer, atoms] = found
+        forces = self._placement.pull_back(flat, self._geometries(given), forces)
         return Evaluation(
             np.reshape(energies, (*x.shape[:-2], len(self._systems))).astype(x.dtype),
             np.reshape(forces, x.shape).astype(x.dtype),
@@ -262,6 +268,7 @@ class _OpenMMEvaluator(EngineEvaluator):
         The caller holds the lock.
         """
         given = {**self._tables, **tables}
+        x = self._placement(x, self._geometries(given))
         starts = self._bundle.system_offsets.tolist()
         for number, system in enumerate(self._systems):
             system.set_tables(given)
@@ -308,7 +315,12 @@ class _OpenMMEvaluator(EngineEvaluator):
                 for term, weight in of_term.items():
                     if weight:
                         dl_dx[conformer, atoms] -= weight * system.energy_and_forces(term)[1]
-        return dl_dx
+        pulled: Floats = self._placement.pull_back(x, self._geometries(tables), dl_dx)
+        return pulled
+
+    def _geometries(self, tables: Arrays) -> dict[str, Floats]:
+        """Return the tables of virtual sites in double precision, as positions are here."""
+        return {name: {**self._tables, **tables}[name].astype(np.float64) for name in self._placement.tables}
 
     def _table_gradients(self, x: Array, tables: Arrays) -> Mapping[str, Array]:
         if self._gradients is None:

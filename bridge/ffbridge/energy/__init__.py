@@ -13,6 +13,9 @@ module                 holds
 :mod:`.methods`        nonbonded methods: factors of a pair's energy that end at a cutoff, with their derivatives
 :mod:`.pairs`          which pairs of atoms interact
 :mod:`.plan`           what a bundle becomes before it is evaluated: index arrays and a hashable structure
+:mod:`.vectors`        lengths and products of vectors without NaN where a vector has no direction
+:mod:`.virtual_sites`  forms of virtual sites: where parents place a particle, with the pullback to them
+:mod:`.placement`      virtual sites of a bundle among its atoms
 :mod:`.total`          the energy of every term, and its analytic derivatives to positions and tables
 :mod:`.api`            the same in the shapes that callers use
 :mod:`.evaluator`      a bundle's plan and arrays in one framework, as engines hold them

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from ffbridge.backend import Array, Backend
 from ffbridge.energy.conformers import conformers_first, conformers_last
+from ffbridge.energy.placement import place, pull_back_sites
 from ffbridge.energy.plan import Structure
 from ffbridge.energy.total import derivatives, energies
 from ffbridge.engine import Evaluation
@@ -32,7 +33,8 @@ def by_term(
 ) -> dict[str, Array]:
     """Return the energy of every term, ``(..., n_systems)`` [kJ/mol], for inputs as an Evaluator takes them."""
     xp = backend.namespace
-    inner = evaluate(backend, structure, arrays, conformers_last(xp, x), tables)
+    placed = place(backend, structure.virtual_sites, arrays, conformers_last(xp, x), tables)
+    inner = evaluate(backend, structure, arrays, placed, tables)
     return {name: conformers_first(xp, energy, x.shape[:-2]) for name, energy in inner.items()}
 
 
@@ -86,7 +88,7 @@ def analytic_value_and_grad(
 ) -> Evaluation:
     """Return energy, forces and dU/d tables by analytic formulas, without automatic differentiation."""
     xp, batch = backend.namespace, x.shape[:-2]
-    inner, du_dx, du_dtables = derivatives(backend, structure, arrays, conformers_last(xp, x), tables)
+    inner, du_dx, du_dtables = _derivatives(backend, structure, arrays, conformers_last(xp, x), tables)
     outer = {name: conformers_first(xp, energy, batch) for name, energy in inner.items()}
     return Evaluation(_sum(backend, structure, x, outer), -conformers_first(xp, du_dx, batch), du_dtables)
 
@@ -111,8 +113,19 @@ def packed_pullback(
         for number, term in enumerate(structure.terms)
     }
     inner = conformers_last(xp, x)
-    _, dl_dx, dl_dtables = derivatives(backend, structure, arrays, inner, {**tables, **given}, weights)
+    _, dl_dx, dl_dtables = _derivatives(backend, structure, arrays, inner, {**tables, **given}, weights)
     return packing.pack(xp, conformers_first(xp, dl_dx, x.shape[:1]), dl_dtables)
+
+
+def _derivatives(
+    backend: Backend, structure: Structure, arrays: Arrays, x: Array, tables: Arrays, cotangents: Arrays | None = None
+) -> tuple[dict[str, Array], Array, dict[str, Array]]:
+    """Return what :func:`ffbridge.energy.total.derivatives` does, as functions of positions without virtual sites."""
+    sites = structure.virtual_sites
+    placed = place(backend, sites, arrays, x, tables)
+    inner, du_dplaced, du_dtables = derivatives(backend, structure, arrays, placed, tables, cotangents)
+    du_dx, of_sites = pull_back_sites(backend, sites, arrays, x, tables, du_dplaced)
+    return inner, du_dx, du_dtables | {name: du_dtables[name] + du for name, du in of_sites.items()}
 
 
 def _sum(backend: Backend, structure: Structure, x: Array, terms: Mapping[str, Array]) -> Array:

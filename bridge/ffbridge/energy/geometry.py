@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ffbridge.backend import Array
+from ffbridge.energy.vectors import cross, dot, norm, over
 from ffbridge.forms import InternalCoordinate
 
 __all__ = ["COORDINATES", "Coordinate", "angle", "dihedral", "distance", "measure", "pull_back"]
@@ -31,45 +32,24 @@ class Coordinate:
     pullback: Callable[[Any, Any, Array], list[Array]]
 
 
-def _dot(xp: Any, a: Array, b: Array) -> Array:
-    return xp.sum(a * b, axis=1)
-
-
-def _cross(xp: Any, a: Array, b: Array) -> Array:
-    return xp.linalg.cross(a, b, axis=-2)
-
-
-def _norm(xp: Any, vector: Array) -> Array:
-    """Return |vector|, whose derivative at zero is zero instead of NaN."""
-    square = _dot(xp, vector, vector)
-    positive = square > 0
-    return xp.where(positive, xp.sqrt(xp.where(positive, square, 1.0)), 0.0)
-
-
-def _over(xp: Any, numerator: Array, denominator: Array) -> Array:
-    """Return numerator / denominator, and 0 where the denominator is 0."""
-    nonzero = denominator != 0
-    return xp.where(nonzero, numerator / xp.where(nonzero, denominator, 1.0), 0.0)
-
-
 def distance(xp: Any, corners: Sequence[Array]) -> tuple[Array, Any]:
     """Return r = |x0 - x1| [nm]."""
     between = corners[0] - corners[1]
-    r = _norm(xp, between)
+    r = norm(xp, between)
     return r, (between, r)
 
 
 def _distance_pullback(xp: Any, state: Any, du_dr: Array) -> list[Array]:
     between, r = state
-    gradient = _over(xp, du_dr, r)[:, None, :] * between
+    gradient = over(xp, du_dr, r)[:, None, :] * between
     return [gradient, -gradient]
 
 
 def angle(xp: Any, corners: Sequence[Array]) -> tuple[Array, Any]:
     """Return the angle at the second atom [rad], by atan2(|u × v|, u · v): accurate at 0 and π, where acos is not."""
     u, v = corners[0] - corners[1], corners[2] - corners[1]
-    normal = _cross(xp, u, v)
-    sine, cosine = _norm(xp, normal), _dot(xp, u, v)
+    normal = cross(xp, u, v)
+    sine, cosine = norm(xp, normal), dot(xp, u, v)
     undefined = (sine == 0) & (cosine == 0)
     return xp.atan2(sine, xp.where(undefined, 1.0, cosine)), (u, v, normal, sine)
 
@@ -77,17 +57,17 @@ def angle(xp: Any, corners: Sequence[Array]) -> tuple[Array, Any]:
 def _angle_pullback(xp: Any, state: Any, du_dtheta: Array) -> list[Array]:
     """Each end moves the angle when it moves at right angles to its arm, in the plane of the three atoms."""
     u, v, normal, sine = state
-    first = _over(xp, du_dtheta, _dot(xp, u, u) * sine)[:, None, :] * _cross(xp, u, normal)
-    last = _over(xp, du_dtheta, _dot(xp, v, v) * sine)[:, None, :] * _cross(xp, normal, v)
+    first = over(xp, du_dtheta, dot(xp, u, u) * sine)[:, None, :] * cross(xp, u, normal)
+    last = over(xp, du_dtheta, dot(xp, v, v) * sine)[:, None, :] * cross(xp, normal, v)
     return [first, -first - last, last]
 
 
 def dihedral(xp: Any, corners: Sequence[Array]) -> tuple[tuple[Array, Array], Any]:
     """Return (cos φ, sin φ) of the dihedral about the middle bond, IUPAC sign as in OpenMM; φ = 0 where undefined."""
     b1, b2, b3 = corners[1] - corners[0], corners[2] - corners[1], corners[3] - corners[2]
-    m, n = _cross(xp, b1, b2), _cross(xp, b2, b3)
-    length = _norm(xp, b2)
-    x, y = _dot(xp, m, n), length * _dot(xp, b1, n)
+    m, n = cross(xp, b1, b2), cross(xp, b2, b3)
+    length = norm(xp, b2)
+    x, y = dot(xp, m, n), length * dot(xp, b1, n)
     square = x * x + y * y
     defined = square > 0
     scale = 1.0 / xp.sqrt(xp.where(defined, square, 1.0))
@@ -97,10 +77,10 @@ def dihedral(xp: Any, corners: Sequence[Array]) -> tuple[tuple[Array, Array], An
 def _dihedral_pullback(xp: Any, state: Any, du_dphi: Array) -> list[Array]:
     """After A. Blondel and M. Karplus, J. Comput. Chem. 17, 1132 (1996), Eq. 27."""
     b1, b2, b3, m, n, length = state
-    first = -_over(xp, du_dphi * length, _dot(xp, m, m))[:, None, :] * m
-    last = _over(xp, du_dphi * length, _dot(xp, n, n))[:, None, :] * n
+    first = -over(xp, du_dphi * length, dot(xp, m, m))[:, None, :] * m
+    last = over(xp, du_dphi * length, dot(xp, n, n))[:, None, :] * n
     square = length * length
-    before, after = _over(xp, _dot(xp, b1, b2), square), _over(xp, _dot(xp, b3, b2), square)
+    before, after = over(xp, dot(xp, b1, b2), square), over(xp, dot(xp, b3, b2), square)
     tilt = before[:, None, :] * first - after[:, None, :] * last
     return [first, -first - tilt, tilt - last, last]
 

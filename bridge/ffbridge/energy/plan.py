@@ -18,11 +18,12 @@ from ffbridge.energy.bonded import BONDED, HIGHEST_PERIODICITY
 from ffbridge.energy.methods import METHODS, PLAIN_METHOD
 from ffbridge.energy.nonbonded import NONBONDED
 from ffbridge.energy.pairs import PairList, pair_list
+from ffbridge.energy.virtual_sites import SITES
 from ffbridge.errors import UnsupportedError
 from ffbridge.forms import Form, form
 from ffbridge.term import Exceptions, Term
 
-__all__ = ["Structure", "TermStructure", "plan"]
+__all__ = ["Structure", "TermStructure", "plan", "plan_sites"]
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,17 @@ class TermStructure:
 
 @dataclass(frozen=True)
 class Structure:
-    """What decides which operations evaluate a bundle: equal structures run the same code on arrays of other sizes."""
+    """What decides which operations evaluate a bundle: equal structures run the same code on arrays of other sizes.
+
+    Attributes:
+        n_systems: number of systems.
+        terms: those that have an energy.
+        virtual_sites: the terms that place particles.
+    """
 
     n_systems: int
     terms: tuple[TermStructure, ...]
+    virtual_sites: tuple[TermStructure, ...] = ()
 
 
 _SETTINGS: dict[str, tuple[Any, ...]] = {"method": (PLAIN_METHOD, *METHODS), "periodic": (False,)}
@@ -78,7 +86,7 @@ def plan(
     """
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     structures: list[TermStructure] = []
-    for name, term in bundle.terms.items():
+    for name, term in bundle.energy_terms.items():
         declared = form(term.form)
         (refuse or _refuse_unsupported)(name, term, declared, bundle)
         arrays |= {f"{name}/mapping/{part}": array for part, array in term.mapping.arrays().items()}
@@ -90,9 +98,43 @@ def plan(
             pairs = _shared_pairs(term, structures, bundle) or f"{name}/pairs"
             if f"{pairs}/atoms" not in arrays:
                 arrays |= _pair_arrays(pairs, term, bundle)
-        settings = tuple((key, _hashable(value)) for key, value in sorted(term.settings.items()))
-        structures.append(TermStructure(name, term.form, term.table, term.mapping.kind, settings, pairs))
-    return Structure(bundle.n_systems, tuple(structures)), arrays
+        structures.append(_structure(name, term, pairs))
+    sites, of_sites = plan_sites(bundle)
+    return Structure(bundle.n_systems, tuple(structures), sites), arrays | of_sites
+
+
+def plan_sites(bundle: Bundle) -> tuple[tuple[TermStructure, ...], dict[str, np.ndarray[Any, Any]]]:
+    """Return the structures and the index arrays of the virtual sites of a bundle of NumPy arrays; empty if none.
+
+    Arrays: for each term ``NAME/sites (n,)``, ``NAME/parents (n * n_parents,)`` and ``NAME/mapping/…``; for all
+    ``virtual_sites/sources (n_atoms,)``, the row of each atom in the given positions followed by those of all sites,
+    and ``virtual_sites/is_site (n_atoms, 1, 1)``.
+
+    Raises:
+        UnsupportedError: a form of virtual sites that is not placed here.
+    """
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    structures: list[TermStructure] = []
+    sources = np.arange(bundle.n_atoms, dtype=np.int32)
+    n_rows = bundle.n_atoms
+    for name, term in bundle.virtual_sites.items():
+        if term.form not in SITES:
+            raise UnsupportedError(f"terms/{name}: the array engines do not place sites of the form {term.form!r}")
+        sites = np.ascontiguousarray(term.indices[:, 0])
+        sources[sites] = np.arange(n_rows, n_rows + len(sites))
+        n_rows += len(sites)
+        arrays |= {f"{name}/mapping/{part}": array for part, array in term.mapping.arrays().items()}
+        arrays |= {f"{name}/sites": sites, f"{name}/parents": np.reshape(term.indices[:, 1:], -1)}
+        structures.append(_structure(name, term))
+    if structures:
+        arrays["virtual_sites/sources"] = sources
+        arrays["virtual_sites/is_site"] = (sources >= bundle.n_atoms)[:, None, None]
+    return tuple(structures), arrays
+
+
+def _structure(name: str, term: Term, pairs: str = "") -> TermStructure:
+    settings = tuple((key, _hashable(value)) for key, value in sorted(term.settings.items()))
+    return TermStructure(name, term.form, term.table, term.mapping.kind, settings, pairs)
 
 
 def _refuse_unsupported(name: str, term: Term, declared: Form, bundle: Bundle) -> None:
@@ -114,8 +156,6 @@ def _refuse_unsupported(name: str, term: Term, declared: Form, bundle: Bundle) -
             raise UnsupportedError(
                 f"tables/{term.table}: periodicity {highest}; the array engines evaluate up to {HIGHEST_PERIODICITY}"
             )
-    if bundle.virtual_sites is not None:
-        raise UnsupportedError(f"virtual_sites: the array engines do not place virtual sites; {remedy}")
 
 
 def _hashable(value: Any) -> Any:

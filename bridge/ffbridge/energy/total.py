@@ -20,7 +20,7 @@ from ffbridge.forms import InternalCoordinate, form
 from ffbridge.mapping import MAPPINGS, Linear
 from ffbridge.mapping import Mapping as ParameterMapping
 
-__all__ = ["by_system", "derivatives", "energies", "parameter_columns"]
+__all__ = ["by_system", "derivatives", "energies", "mapping_of", "parameter_columns"]
 
 Arrays = Mapping[str, Array]
 
@@ -78,7 +78,7 @@ def derivatives(
     du_dx = xp.zeros_like(x)
     du_dtables = {name: xp.zeros_like(table) for name, table in tables.items()}
     for term in structure.terms:
-        mapping = _mapping(term, arrays)
+        mapping = mapping_of(term, arrays)
         parameters = mapping.apply(tables[term.table])
         declared = form(term.form)
         taken, arity = (_PAIR, 2) if term.pairs else (declared.coordinates, declared.arity)
@@ -167,7 +167,8 @@ def _pair_energy(backend: Backend, term: TermStructure, arrays: Arrays, r: Array
     return xp.where(apart | (kept == 0), each, xp.inf)
 
 
-def _mapping(term: TermStructure, arrays: Arrays) -> ParameterMapping:
+def mapping_of(term: TermStructure, arrays: Arrays) -> ParameterMapping:
+    """Return a term's mapping, of the plan's arrays."""
     prefix = f"{term.name}/mapping/"
     parts = {path.removeprefix(prefix): array for path, array in arrays.items() if path.startswith(prefix)}
     return MAPPINGS[term.mapping](**parts)
@@ -175,7 +176,7 @@ def _mapping(term: TermStructure, arrays: Arrays) -> ParameterMapping:
 
 def parameter_columns(xp: Any, term: TermStructure, arrays: Arrays, table: Array) -> tuple[Array, ...]:
     """Return the parameters of each interaction, p = M θ: one array ``(n_terms, 1)`` for each column of the table."""
-    return _columns(xp, term, _mapping(term, arrays).apply(table))
+    return _columns(xp, term, mapping_of(term, arrays).apply(table))
 
 
 def _columns(xp: Any, term: TermStructure, parameters: Array) -> tuple[Array, ...]:

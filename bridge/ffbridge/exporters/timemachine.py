@@ -144,8 +144,6 @@ def refuse(name: str, term: Term, declared: Form, bundle: Bundle) -> None:
                 f"terms/{name}/settings/{setting}: {term.settings[setting]!r}; timemachine evaluates {known} for the "
                 f"form {term.form!r}"
             )
-    if bundle.virtual_sites is not None:
-        raise UnsupportedError("virtual_sites: timemachine has none")
     if term.settings.get("periodic") and bundle.box is not None and (bundle.box[:, ~np.eye(3, dtype=bool)] != 0).any():
         raise UnsupportedError("box: timemachine evaluates orthorhombic boxes only, and one of the systems' is not")
 

@@ -17,7 +17,7 @@ from ffbridge.forms import Form, form
 from ffbridge.mapping import Identity, Linear, Mapping, Select
 from ffbridge.producers.connectivity import pairs_by_separation
 from ffbridge.table import ParameterKey, Table
-from ffbridge.term import Constraints, Exceptions, Term, VirtualSites
+from ffbridge.term import Constraints, Exceptions, Term
 from ffbridge.units import COULOMB_CONSTANT
 from ffbridge.validate import validate
 
@@ -36,7 +36,8 @@ class TermArrays:
         form: the form, such as ``harmonic_bond``; :func:`ffbridge.forms.forms` lists them with their columns and units.
         parameters: the columns of the form by name, each ``(n_params,)``; or all of them in the form's order,
             ``(n_params, n_columns)``. Units as the form declares them: nm, kJ/mol, rad, e.
-        indices: ``(n_terms, arity)``, the atoms of each interaction. A nonbonded form may leave them out: all atoms.
+        indices: ``(n_terms, arity)``, the atoms of each interaction, or a virtual site and its parents. A nonbonded
+            form may leave them out: all atoms.
         mapping: which row of the parameters each interaction has, ``(n_terms,)`` of int; or a mapping of another kind.
             Without it, row i is that of interaction i.
         settings: of a nonbonded form, in addition to the defaults: ``method`` ``no_cutoff``, and for ``coulomb``
@@ -64,7 +65,6 @@ def from_arrays(
     masses: Numbers | None = None,
     box: Numbers | None = None,
     constraints: Constraints | None = None,
-    virtual_sites: VirtualSites | None = None,
     system_offsets: Numbers | None = None,
     system_names: Sequence[str] | None = None,
     provenance: MappingABC[str, Any] | None = None,
@@ -111,7 +111,9 @@ def from_arrays(
     Args:
         atomic_numbers: ``(n_atoms,)``, 0 for a particle that is no atom. 0 for all if only `n_atoms` is given.
         n_atoms: number of atoms, where there are no atomic numbers.
-        terms: interactions by name.
+        terms: interactions by name. Virtual sites are terms too, such as a fourth point of water on the bisector:
+            ``fb.TermArrays("out_of_plane_site", indices=[[3, 0, 1, 2]], parameters={"weight_12": [0.106676721],
+            "weight_13": [0.106676721], "weight_cross": [0]})``, first the site, then its parents.
         bonds: ``(n_bonds, 2)``, the covalent bonds: topology, which has no energy.
         kept_charge: fractions of the Coulomb energy that pairs keep whose shortest path is 1, 2 and 3 bonds. Exceptions
             are made of these and of `bonds`; both `kept_charge` and `kept_lj` are needed for it.
@@ -120,7 +122,6 @@ def from_arrays(
         masses: ``(n_atoms,)`` [Da].
         box: ``(3, 3)`` or ``(n_systems, 3, 3)`` [nm], box vectors as rows.
         constraints: distances that are held fixed.
-        virtual_sites: particles placed by their parents.
         system_offsets: ``(n_systems + 1,)``: system s has the atoms ``system_offsets[s]:system_offsets[s + 1]``. One
             system if not given.
         system_names: one name for each system.
@@ -147,7 +148,6 @@ def from_arrays(
         bonds=bond_array,
         box=None if box is None else _reals("box", box).reshape(-1, 3, 3),
         constraints=_group("constraints", constraints),
-        virtual_sites=_group("virtual_sites", virtual_sites),
         system_names=None if system_names is None else tuple(system_names),
         provenance={"producer": "ffbridge.from_arrays"} | dict(provenance or {}),
     )
@@ -220,7 +220,7 @@ def _mapping(path: str, mapping: Any) -> Mapping:
 
 
 def _settings(declared: Form, given: MappingABC[str, Any]) -> dict[str, Any]:
-    if declared.kind == "bonded":
+    if declared.kind != "nonbonded":
         return dict(given)
     constant = {"coulomb_constant": COULOMB_CONSTANT} if "coulomb_constant" in declared.settings else {}
     return {"method": "no_cutoff"} | constant | dict(given)
@@ -252,11 +252,10 @@ def _exceptions(
 
 
 def _group(path: str, group: Any) -> Any:
-    """Return exceptions, constraints or virtual sites with their arrays converted; None stays None."""
+    """Return exceptions or constraints with their arrays converted; None stays None."""
     if group is None:
         return None
-    integers = {"pairs", "sites", "parents"}
-    read = {name: _integers if name in integers else _reals for name in vars(group)}
+    read = {name: _integers if name == "pairs" else _reals for name in vars(group)}
     return type(group)(**{name: read[name](f"{path}/{name}", array) for name, array in vars(group).items()})
 
 

@@ -51,14 +51,6 @@ _GROUPS = {
         "pairs": Expected(INDEX, ("n_constraints", 2)),
         "lengths": Expected(REAL, ("n_constraints",)),
     },
-    "virtual_sites": {
-        "sites": Expected(INDEX, ("n_sites",)),
-        "parents": Expected(INDEX, ("n_sites", 3)),
-        "origin_weights": Expected(REAL, ("n_sites", 3)),
-        "x_weights": Expected(REAL, ("n_sites", 3)),
-        "y_weights": Expected(REAL, ("n_sites", 3)),
-        "local_position": Expected(REAL, ("n_sites", 3)),
-    },
 }
 
 

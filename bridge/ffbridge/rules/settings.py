@@ -16,6 +16,8 @@ __all__ = ["faults"]
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
+_WEIGHT_SUMS = {"origin_weights": 1, "x_weights": 0, "y_weights": 0}
+
 
 def faults(document: Mapping[str, Any], arrays: Arrays) -> Iterator[Fault]:
     """Yield the breaks of the rules S."""
@@ -26,8 +28,9 @@ def faults(document: Mapping[str, Any], arrays: Arrays) -> Iterator[Fault]:
 
 
 def _term_faults(path: str, form: Form, settings: Mapping[str, Any], arrays: Arrays) -> Iterator[Fault]:
-    if form.kind == "bonded":
-        yield from _bonded_faults(path, form, settings)
+    if form.kind != "nonbonded":
+        yield from _own_faults(path, form, settings)
+        yield from _weight_faults(path, form, settings)
         return
     method = settings.get("method")
     if method not in form.methods:
@@ -46,12 +49,26 @@ def _term_faults(path: str, form: Form, settings: Mapping[str, Any], arrays: Arr
         yield from _box_faults(path, method, settings.get("cutoff", 0), arrays.get("box"))
 
 
-def _bonded_faults(path: str, form: Form, settings: Mapping[str, Any]) -> Iterator[Fault]:
+def _own_faults(path: str, form: Form, settings: Mapping[str, Any]) -> Iterator[Fault]:
+    """Yield settings of a form without methods that are missing, or are not its own."""
     takes = ", ".join(form.settings) or "none"
     if extra := sorted(set(settings) - set(form.settings)):
-        yield Fault(path, f"{', '.join(extra)} not known to the bonded form {form.name}; its settings: {takes}", "S-2")
+        yield Fault(path, f"{', '.join(extra)} not known to the form {form.name}; its settings: {takes}", "S-2")
     if missing := sorted(set(form.settings) - set(settings)):
-        yield Fault(path, f"{', '.join(missing)} missing; settings of the bonded form {form.name}: {takes}", "S-2")
+        yield Fault(path, f"{', '.join(missing)} missing; settings of the form {form.name}: {takes}", "S-2")
+
+
+def _weight_faults(path: str, form: Form, settings: Mapping[str, Any]) -> Iterator[Fault]:
+    """Yield weights of parents that are too few or too many, or do not define a frame."""
+    n_parents = form.arity - 1
+    for name, total in _WEIGHT_SUMS.items():
+        weights = settings.get(name) if name in form.settings else None
+        if weights is None:
+            continue
+        if len(weights) != n_parents:
+            yield Fault(f"{path}/{name}", f"{len(weights)} weights; {form.name} has {n_parents} parents", "S-10")
+        elif abs(sum(weights) - total) > TOLERANCE:
+            yield Fault(f"{path}/{name}", f"the weights must sum to {total}, and sum to {sum(weights):g}", "G-9")
 
 
 def _member_faults(

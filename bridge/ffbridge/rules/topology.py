@@ -19,8 +19,6 @@ HEAVIEST = 118
 TOLERANCE = 1e-6
 """Rounding that is allowed where the standard asks for sums and inequalities of real numbers."""
 
-_WEIGHT_SUMS = {"origin_weights": 1, "x_weights": 0, "y_weights": 0}
-
 
 def faults(document: Mapping[str, Any], arrays: Arrays) -> Iterator[Fault]:
     """Yield the breaks of the rules G (systems, topology) and I (indices)."""
@@ -46,11 +44,11 @@ def faults(document: Mapping[str, Any], arrays: Arrays) -> Iterator[Fault]:
         yield Fault(f"exceptions/pairs{listed(bad)}", "the first atom of a pair must be less than the second", "G-6")
     if (lengths := arrays.get("constraints/lengths")) is not None and (bad := lengths <= 0).any():
         yield Fault(f"constraints/lengths{listed(bad)}", "a constraint's length must be greater than 0 nm", "G-8")
-    yield from _virtual_site_faults(arrays)
     for name, term in document["terms"].items():
         indices = arrays.get(f"terms/{name}/indices")
         if indices is not None and term["form"] in forms():
             yield from _term_faults(f"terms/{name}/indices", indices, forms()[term["form"]], arrays)
+    yield from _virtual_site_faults(document, arrays)
 
 
 def _system_faults(arrays: Arrays) -> Iterator[Fault]:
@@ -139,25 +137,22 @@ def _term_faults(path: str, indices: Array, form: Form, arrays: Arrays) -> Itera
         yield Fault(f"{path}{listed(bad)}", "an atom must stand once in a nonbonded term", "I-6")
 
 
-def _virtual_site_faults(arrays: Arrays) -> Iterator[Fault]:
-    sites, parents = arrays.get("virtual_sites/sites"), arrays.get("virtual_sites/parents")
-    if sites is None or parents is None:
-        return
-    if (bad := _repeated(sites[:, None])).any():
-        yield Fault(f"virtual_sites/sites{listed(bad)}", "an atom can be placed as a virtual site once", "G-9")
-    yield from _index_faults("virtual_sites/sites", sites[:, None], arrays)
-    # A site belongs to the system of its parents: both stand in the rows that are checked.
-    family = np.concatenate([parents, sites[:, None]], axis=1)
-    yield from _index_faults("virtual_sites/parents", family, arrays, distinct=False)
-    weights = [arrays[path] for part in _WEIGHT_SUMS if (path := f"virtual_sites/{part}") in arrays]
-    counts = np.any([array != 0 for array in weights], axis=0) if weights else np.ones(parents.shape, dtype=bool)
-    if (bad := np.any(np.isin(parents, sites) & counts, axis=1)).any():
-        yield Fault(
-            f"virtual_sites/parents{listed(bad)}",
-            "a parent whose weights are not 0 must not be a virtual site itself",
-            "G-9",
-        )
-    for part, total in _WEIGHT_SUMS.items():
-        array = arrays.get(f"virtual_sites/{part}")
-        if array is not None and (off := np.abs(array.sum(axis=1) - total) > TOLERANCE).any():
-            yield Fault(f"virtual_sites/{part}{listed(off)}", f"the weights of a site must sum to {total}", "G-9")
+def _virtual_site_faults(document: Mapping[str, Any], arrays: Arrays) -> Iterator[Fault]:
+    """Yield sites that are placed twice, by whichever term, and parents that are sites themselves."""
+    rows = {
+        path: arrays[path]
+        for name, term in document["terms"].items()
+        if term["form"] in forms()
+        and forms()[term["form"]].kind == "virtual_site"
+        and (path := f"terms/{name}/indices") in arrays
+    }
+    sites = np.concatenate([np.zeros(0, dtype=np.int32), *(indices[:, 0] for indices in rows.values())])
+    ends = np.cumsum([len(indices) for indices in rows.values()], dtype=np.int64)
+    repeated = np.split(_repeated(sites[:, None]), ends[:-1])
+    for (path, indices), bad in zip(rows.items(), repeated, strict=False):
+        if bad.any():
+            yield Fault(f"{path}{listed(bad)}", "an atom can be placed as a virtual site once", "G-9")
+        # A site that is its own parent is a row with an atom twice.
+        others = indices[:, 1:] != indices[:, :1]
+        if (bad := np.isin(indices[:, 1:], sites) & others).any():
+            yield Fault(f"{path}{listed(bad)}", "a parent must not be a virtual site itself", "G-9")

@@ -150,19 +150,19 @@ class TestConstraints:
 def test_virtual_sites_are_placed_as_the_standard_says():
     """Hydrogen peroxide with a virtual site, of the vectors of the standard."""
     bundle = separate(vector())[0]
-    sites = bundle.virtual_sites
+    term, (geometry,) = bundle.term("lone_pairs"), bundle.parameters("lone_pairs")
+    site, *parents = term.indices[0]
+    origin, along, other = (np.array(term.settings[f"{name}_weights"]) for name in ("origin", "x", "y"))
     x = np.random.default_rng(3).normal(size=(bundle.n_atoms, 3))
     context = Reference(to_openmm(bundle)).context
     context.setPositions(x)
     context.computeVirtualSites()
     placed = context.getState(positions=True).getPositions(asNumpy=True)._value
-    parents = x[sites.parents[0]]
-    along, other = sites.x_weights[0] @ parents, sites.y_weights[0] @ parents
+    origin, along, other = (weights @ x[parents] for weights in (origin, along, other))
     ez = np.cross(along, other) / np.linalg.norm(np.cross(along, other))
     ex = along / np.linalg.norm(along)
     frame = np.stack([ex, np.cross(ez, ex), ez])
-    expected = sites.origin_weights[0] @ parents + sites.local_position[0] @ frame
-    np.testing.assert_allclose(placed[sites.sites[0]], expected, atol=1e-14)
+    np.testing.assert_allclose(placed[site], origin + geometry @ frame, atol=1e-14)
 
 
 def test_a_virtual_site_with_a_mass_is_refused():

@@ -151,23 +151,31 @@ def test_virtual_sites_are_where_openmm_has_them():
     system = parametrize("tip4pew", "tip4pew.xml", nonbondedMethod=app.PME, nonbondedCutoff=0.8)
     bundle = from_openmm(system, topology)
     check_forces(system, bundle, x)
-    assert len(bundle.virtual_sites.sites) == system.getNumParticles() // 4
+    assert len(bundle.virtual_sites["out_of_plane_sites"]) == system.getNumParticles() // 4
 
 
 def test_every_kind_of_site_that_the_standard_has():
     rng = np.random.default_rng(5)
     system = openmm.System()
-    for mass in (1, 1, 1, 0, 0, 0, 0, 0):
+    for mass in (1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0):
         system.addParticle(mass)
     frame = ([0.5, 0.2, 0.3], [-1, 0.7, 0.3], [-1, 0, 1])
-    system.setVirtualSite(3, openmm.TwoParticleAverageSite(0, 2, 0.3, 0.7))
-    system.setVirtualSite(4, openmm.ThreeParticleAverageSite(2, 0, 1, 0.2, 0.7, 0.1))
-    system.setVirtualSite(5, openmm.OutOfPlaneSite(1, 2, 0, 0.4, -0.2, 0.0))
-    system.setVirtualSite(6, openmm.LocalCoordinatesSite([0, 1, 2], *frame, openmm.Vec3(0.1, -0.2, 0.3)))
-    axes = ([1, 0], [-1, 1], [-1, 1])
-    system.setVirtualSite(7, openmm.LocalCoordinatesSite([1, 2], *axes, openmm.Vec3(0.25, 0, 0)))
+    system.setVirtualSite(4, openmm.TwoParticleAverageSite(0, 2, 0.3, 0.7))
+    system.setVirtualSite(5, openmm.ThreeParticleAverageSite(2, 0, 1, 0.2, 0.7, 0.1))
+    system.setVirtualSite(6, openmm.OutOfPlaneSite(1, 2, 0, 0.4, -0.2, 0.0))
+    system.setVirtualSite(7, openmm.OutOfPlaneSite(1, 2, 0, -0.34, -0.34, -6.4))
+    system.setVirtualSite(8, openmm.LocalCoordinatesSite([0, 1, 2], *frame, openmm.Vec3(0.1, -0.2, 0.3)))
+    axes = ([0.6, 0.4], [2, -2], [-1, 1])
+    system.setVirtualSite(9, openmm.LocalCoordinatesSite([1, 2], *axes, openmm.Vec3(0.25, 0, 0)))
+    axes = ([1, 0, 0, 0], [-1, 0.25, 0.25, 0.5], [-1, 1, 0, 0])
+    system.setVirtualSite(10, openmm.LocalCoordinatesSite([3, 1, 2, 0], *axes, openmm.Vec3(0.25, 0.1, -0.2)))
     again = to_openmm(from_openmm(system))
-    x = rng.normal(size=(8, 3))
+    for atom in range(4, 11):
+        assert type(again.getVirtualSite(atom)).__name__ in (
+            type(system.getVirtualSite(atom)).__name__,
+            "ThreeParticleAverageSite",
+        )
+    x = rng.normal(size=(11, 3))
     for atom, (found, expected) in enumerate(zip(placed(again, x), placed(system, x), strict=True)):
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14, err_msg=str(atom))
 
@@ -179,24 +187,100 @@ def placed(system, x):
     return context.getState(positions=True).getPositions(asNumpy=True)._value
 
 
-def test_sites_out_of_the_plane_are_refused():
-    with pytest.raises(UnsupportedError, match=r"particle 3 is an OutOfPlaneSite with weightCross -6\.4"):
-        from_openmm(parametrize("tip5p", "tip5p.xml"), structure("tip5p")[0])
-
-
-def test_local_coordinates_of_four_parents_are_taken_if_three_have_weights():
-    system = openmm.System()
-    for mass in (1, 1, 1, 1, 0):
-        system.addParticle(mass)
+def test_parents_without_weight_are_left_out():
+    system = particles(5)
     axes = ([0, -1, 1, 0], [0, -1, 0, 1])
     place = openmm.Vec3(0.1, 0.2, 0.3)
     system.setVirtualSite(4, openmm.LocalCoordinatesSite([0, 1, 2, 3], [0, 1, 0, 0], *axes, place))
     x = np.random.default_rng(5).normal(size=(5, 3))
     bundle = from_openmm(system)
-    assert bundle.virtual_sites.parents.tolist() == [[1, 2, 3]]
+    assert bundle.term("local_coordinates_3_sites").indices.tolist() == [[4, 1, 2, 3]]
     np.testing.assert_allclose(placed(to_openmm(bundle), x), placed(system, x), rtol=1e-12)
-    system.setVirtualSite(4, openmm.LocalCoordinatesSite([0, 1, 2, 3], [0.5, 0.5, 0, 0], *axes, place))
-    with pytest.raises(UnsupportedError, match="particle 4 is a virtual site of 4 parents"):
+    system.setVirtualSite(4, openmm.LocalCoordinatesSite([0, 1], [0, 1], [0, 0], [0, 0], openmm.Vec3(0, 0, 0)))
+    bundle = from_openmm(system)
+    assert bundle.term("two_particle_sites").indices.tolist() == [[4, 0, 1]]
+    np.testing.assert_allclose(placed(to_openmm(bundle), x), placed(system, x), rtol=1e-12)
+
+
+def particles(n):
+    """A System of particles, the last without mass."""
+    system = openmm.System()
+    for mass in [1] * (n - 1) + [0]:
+        system.addParticle(mass)
+    return system
+
+
+def test_frames_are_terms():
+    """Sites of one frame are a term; their rows are merged on request."""
+    system = openmm.System()
+    for mass in (1, 1, 1, 0, 0, 0):
+        system.addParticle(mass)
+    here, there = ([1, 0, 0], [-1, 1, 0], [-1, 0, 1]), ([0, 1, 0], [1, -1, 0], [0, -1, 1])
+    for site, frame in ((3, here), (4, there), (5, here)):
+        system.setVirtualSite(site, openmm.LocalCoordinatesSite([0, 1, 2], *frame, openmm.Vec3(0.1, 0.02, 0)))
+    terms = from_openmm(system, merge=True).terms
+    assert {name: term.indices[:, 0].tolist() for name, term in terms.items()} == {
+        "local_coordinates_3_sites": [3, 5],
+        "local_coordinates_3_sites_2": [4],
+    }
+    assert terms["local_coordinates_3_sites"].settings["x_weights"] == [-1, 1, 0]
+    assert terms["local_coordinates_3_sites"].mapping.index.tolist() == [0, 0]
+
+
+def test_weights_that_hardly_sum_to_1_stay_what_they_are():
+    system = particles(4)
+    system.setVirtualSite(3, openmm.ThreeParticleAverageSite(0, 1, 2, 0.5, 0.3, 0.2000005))
+    x = 10 + np.random.default_rng(5).normal(size=(4, 3))
+    bundle = from_openmm(system)
+    np.testing.assert_allclose(placed(to_openmm(bundle), x), placed(system, x), rtol=1e-12)
+    assert bundle.term("local_coordinates_3_sites").settings["origin_weights"] == [0.5, 0.3, 0.2000005]
+
+
+def local(*weights, place=(0.1, 0, 0)):
+    """Local coordinates of as many parents as there are weights."""
+    n = len(weights[0])
+    return openmm.LocalCoordinatesSite(list(range(n)), *weights, openmm.Vec3(*place))
+
+
+@pytest.mark.parametrize(
+    ("n_parents", "site", "message"),
+    [
+        (
+            5,
+            lambda: local([0.2] * 5, [-1, 1, 0, 0, 0], [-1, 0, 1, 0, 0]),
+            "particle 5 is a LocalCoordinatesSite with 5 parents that have a weight; the standard has",
+        ),
+        (
+            2,
+            lambda: local([1, 0], [-1, 1], [-1, 1], place=(0.1, 0.2, 0)),
+            r"particle 2 is a LocalCoordinatesSite of two parents at the local position \[0.1, 0.2, 0.0\] nm: they",
+        ),
+        (
+            2,
+            lambda: openmm.TwoParticleAverageSite(0, 1, 0.5, 0.5000005),
+            r"particle 2 is a TwoParticleAverageSite with weights \[0.5, 0.5000005\], which sum to 1.0000005: those",
+        ),
+        (
+            2,
+            lambda: local([1, 0], [-1, 1.0000005], [-1, 1]),
+            "particle 2 is a LocalCoordinatesSite with weights .* of two parents sum to 0",
+        ),
+    ],
+)
+def test_sites_that_the_standard_does_not_place_are_refused(n_parents, site, message):
+    system = particles(n_parents + 1)
+    system.setVirtualSite(n_parents, site())
+    with pytest.raises(UnsupportedError, match=message):
+        from_openmm(system)
+
+
+def test_a_site_on_a_site_is_refused():
+    system = openmm.System()
+    for mass in (1, 1, 0, 0):
+        system.addParticle(mass)
+    system.setVirtualSite(2, openmm.TwoParticleAverageSite(0, 1, 0.3, 0.7))
+    system.setVirtualSite(3, openmm.TwoParticleAverageSite(0, 2, 0.3, 0.7))
+    with pytest.raises(ValidationError, match=r"two_particle_sites/indices\[1\]: a parent must not be a virtual site"):
         from_openmm(system)
 
 

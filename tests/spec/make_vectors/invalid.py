@@ -14,6 +14,7 @@ from .write import array, ints, reals
 
 FULL_KEYS = valid.full()[0]["tables"]["bonds"]["keys"]
 ARRAYS = valid.full()[1]
+LONE_PAIRS = "terms/lone_pairs/"
 HASH = valid.full()[0]["models"]["net"]["sha256"]
 
 
@@ -39,10 +40,9 @@ def in_term(name, **changes):
 
 def two_sites():
     """The virtual site of `full` listed twice."""
-    paths = [path for path in ARRAYS if path.startswith("virtual_sites/")]
     return {
-        path: ARRAYS[path] | {"shape": [2, *ARRAYS[path]["shape"][1:]], "data": ARRAYS[path]["data"] * 2}
-        for path in paths
+        f"{LONE_PAIRS}indices": ints([[4, 1, 2, 0], [4, 2, 1, 3]]),
+        f"{LONE_PAIRS}mapping/index": ints([0, 0]),
     }
 
 
@@ -62,7 +62,6 @@ def a_map(columns=valid.CMAP_4, **settings):
 
 
 OFFSETS, COLUMNS, WEIGHTS = (f"terms/improper_torsions/mapping/{part}" for part in ("offsets", "columns", "weights"))
-MOVED = "virtual_sites/"
 
 # name: rule, path of the fault, title, document patch, changed arrays, of the valid vector `full`
 CHANGES = {
@@ -93,7 +92,7 @@ CHANGES = {
     "atom_out_of_range": ("I-3", "terms/bonds/indices[3]", "an atom beyond the last", {}, edited("terms/bonds/indices", (7, 8))),
     "negative_atom": ("I-3", "exceptions/pairs[0]", "an atom before the first", {}, edited("exceptions/pairs", (0, -1))),
     "atoms_of_two_systems": ("I-4", "terms/angles/indices[1]", "an angle across systems", {}, edited("terms/angles/indices", (5, 5))),
-    "site_of_another_system": ("I-4", "virtual_sites/parents[0]", "a virtual site with parents of another system", {}, edited("virtual_sites/parents", (0, 5), (1, 6), (2, 7))),
+    "site_of_another_system": ("I-4", f"{LONE_PAIRS}indices[0]", "a virtual site with parents of another system", {}, edited(f"{LONE_PAIRS}indices", (1, 5), (2, 6), (3, 7))),
     "atom_twice_in_row": ("I-5", "terms/proper_torsions/indices[0]", "an atom twice in a torsion", {}, edited("terms/proper_torsions/indices", (3, 0))),
     "atom_twice_in_term": ("I-6", "terms/vdw/indices[7]", "an atom twice in a nonbonded term", {}, edited("terms/vdw/indices", (7, 6))),
     "unknown_mapping": ("M-1", "terms/bonds/mapping", "a mapping that the standard does not have", in_term("bonds", mapping="dense"), {}),
@@ -148,10 +147,14 @@ CHANGES = {
     "repeated_exception": ("G-7", "exceptions/pairs[2]", "an exception twice", {}, edited("exceptions/pairs", (5, 2))),
     "repeated_constraint": ("G-8", "constraints/pairs[1]", "a constraint in both directions", {}, edited("constraints/pairs", (2, 6), (3, 5))),
     "constraint_of_length_zero": ("G-8", "constraints/lengths[0]", "a constraint of length 0", {}, edited("constraints/lengths", (0, 0))),
-    "site_placed_twice": ("G-9", "virtual_sites/sites[1]", "a virtual site twice", {}, two_sites()),
-    "site_weights": ("G-9", f"{MOVED}origin_weights[0]", "origin weights that sum to 0.5", {}, edited(f"{MOVED}origin_weights", (0, 0.5))),
-    "site_axis_weights": ("G-9", f"{MOVED}y_weights[0]", "weights of an axis that sum to 1", {}, edited(f"{MOVED}y_weights", (2, 2))),
-    "site_on_site": ("G-9", f"{MOVED}parents[0]", "a virtual site that is its own parent", {}, edited(f"{MOVED}parents", (2, 4))),
+    "site_placed_twice": ("G-9", f"{LONE_PAIRS}indices[1]", "a virtual site twice", {}, two_sites()),
+    "site_weights": ("G-9", f"{LONE_PAIRS}settings/origin_weights", "origin weights that sum to 0.5", settings("lone_pairs", origin_weights=[0.5, 0, 0]), {}),
+    "site_axis_weights": ("G-9", f"{LONE_PAIRS}settings/y_weights", "weights of an axis that sum to 1", settings("lone_pairs", y_weights=[-1, 0, 2]), {}),
+    "site_its_own_parent": ("I-5", f"{LONE_PAIRS}indices[0]", "a virtual site that is its own parent", {}, {f"{LONE_PAIRS}indices": ints([[4, 1, 2, 4]])}),
+    "site_without_frame": ("S-2", f"{LONE_PAIRS}settings", "local coordinates without one of their axes", settings("lone_pairs", y_weights=None), {}),
+    "site_with_cutoff": ("S-2", f"{LONE_PAIRS}settings", "a cutoff for virtual sites", settings("lone_pairs", cutoff=1), {}),
+    "site_weights_of_two": ("S-10", f"{LONE_PAIRS}settings/x_weights", "two weights for three parents", settings("lone_pairs", x_weights=[-1, 1]), {}),
+    "site_weights_as_text": ("S-1", f"{LONE_PAIRS}settings/x_weights/0", "weights that are texts", settings("lone_pairs", x_weights=["-1", 1, 0]), {}),
     "model_without_hash": ("P-1", "models/net", "a model without sha256", {"models": {"net": {"sha256": None}}}, {}),
     "model_hash_not_hexadecimal": ("P-1", "models/net/sha256", "a hash in capitals", {"models": {"net": {"sha256": HASH.upper()}}}, {}),
     "unknown_model": ("P-2", "tables/angles/model", "a model that is not there", in_table("angles", model="nets"), {}),
@@ -170,12 +173,22 @@ CHANGES_OF_OTHER_FORMS = {
 }  # fmt: skip
 
 
+# Likewise, of the valid vector `virtual_sites`.
+CHANGES_OF_SITES = {
+    "site_on_site": ("G-9", "terms/planes/indices[0]", "a virtual site whose parent another term places", {}, {"terms/planes/indices": ints([[5, 0, 1, 4]])}),
+    "site_of_two_terms": ("G-9", "terms/planes/indices[0]", "a virtual site that two terms place", {}, {"terms/planes/indices": ints([[4, 0, 1, 2]])}),
+}  # fmt: skip
+
+
+_BASES = {"full": CHANGES, "other_forms": CHANGES_OF_OTHER_FORMS, "virtual_sites": CHANGES_OF_SITES}
+
+
 def vectors():
     made = {
         name: {"title": title, "rule": rule, "path": path, "base": base}
         | ({"document": document} if document else {})
         | ({"arrays": arrays} if arrays else {})
-        for base, changes in (("full", CHANGES), ("other_forms", CHANGES_OF_OTHER_FORMS))
+        for base, changes in _BASES.items()
         for name, (rule, path, title, document, arrays) in changes.items()
     }
     made["increments_below_minimum"] = {

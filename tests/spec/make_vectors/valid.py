@@ -33,6 +33,10 @@ COUPLINGS = {
     "angle_angle_torsion": {"columns": ["k", "angle1", "angle2"], "units": ["kJ/mol/rad^2", "rad", "rad"]},
 }
 EXPONENTS = {"repulsion_exponent": 16.766, "attraction_exponent": 4.427}
+LOCAL_COORDINATES = {"columns": ["x", "y", "z"], "units": ["nm"] * 3}
+TWO_PARTICLE = {"columns": ["weight", "distance"], "units": ["1", "nm"]}
+OUT_OF_PLANE = {"columns": ["weight_12", "weight_13", "weight_cross"], "units": ["1", "1", "1/nm"]}
+FRAME = {"origin_weights": [1, 0, 0], "x_weights": [-1, 1, 0], "y_weights": [-1, 0, 1]}
 NO_CUTOFF_VDW = {"method": "no_cutoff", "mixing_rule": "lorentz_berthelot"}
 NO_CUTOFF_BUCKINGHAM = {"method": "no_cutoff", "mixing_rule": "buckingham"}
 NO_CUTOFF_CHARGE = {"method": "no_cutoff", "coulomb_constant": COULOMB}
@@ -79,8 +83,10 @@ def full():
             "proper_torsions": {**TORSION, "keys": [torsion | {"index": n} for n in range(3)]},
             "vdw": {**VDW, "keys": keys("vdW", "[#1:1]", "[#8:1]", "site")},
             "electrostatics": CHARGE,
+            "lone_pairs": {**LOCAL_COORDINATES, "keys": keys("VirtualSites", "[#8:1](-[#8:2])-[#1:3]")},
         },
         terms={
+            "lone_pairs": term("local_coordinates_3_site", "lone_pairs", "select", FRAME),
             "bonds": term("harmonic_bond", "bonds", "select"),
             "angles": term("harmonic_angle", "angles", "identity"),
             "proper_torsions": term("periodic_torsion", "proper_torsions", "select"),
@@ -133,12 +139,6 @@ def _full_topology():
         "exceptions/kept_lj": reals([0, 0, 0.5, 0, 0, 0, 0, 0, 0]),
         "constraints/pairs": ints([[5, 6], [5, 7], [6, 7]]),
         "constraints/lengths": reals([0.09572, 0.09572, 0.15139]),
-        "virtual_sites/sites": ints([4]),
-        "virtual_sites/parents": ints([[1, 2, 0]]),
-        "virtual_sites/origin_weights": reals([[1, 0, 0]]),
-        "virtual_sites/x_weights": reals([[-1, 1, 0]]),
-        "virtual_sites/y_weights": reals([[-1, 0, 1]]),
-        "virtual_sites/local_position": reals([[-0.02, 0.01, 0]]),
     }
 
 
@@ -150,6 +150,9 @@ def _full_terms():
         "tables/proper_torsions/values": reals([[5.5, 0, 1], [-7.25, pi, 2], [9, 0.3, 2]]),
         "tables/vdw/values": reals([[0.053, 0.0656], [0.3, 0.71], [0.1, 0]]),
         "tables/electrostatics/values": reals([[-0.4], [0.4], [-0.8], [0.1]]),
+        "tables/lone_pairs/values": reals([[-0.02, 0.01, 0]]),
+        "terms/lone_pairs/indices": ints([[4, 1, 2, 0]]),
+        "terms/lone_pairs/mapping/index": ints([0]),
         "terms/bonds/indices": ints([[0, 1], [1, 2], [3, 2], [5, 6], [5, 7]]),
         "terms/bonds/mapping/index": ints([0, 1, 0, 2, 2]),
         "terms/angles/indices": ints([[0, 1, 2], [1, 2, 3], [6, 5, 7]]),
@@ -302,6 +305,37 @@ def several_coordinates():
     }
 
 
+def virtual_sites():
+    """Virtual sites of every form, averages among them, and a term of them that has none."""
+    frame = {"origin_weights": [1, 0, 0, 0], "x_weights": [-1, 0.25, 0.25, 0.5], "y_weights": [-1, 1, 0, 0]}
+    parts = document(
+        tables={"points": TWO_PARTICLE, "planes": OUT_OF_PLANE, "frames": LOCAL_COORDINATES},
+        terms={
+            "points": term("two_particle_site", "points", "select"),
+            "planes": term("out_of_plane_site", "planes", "linear"),
+            "lone_pairs": term("local_coordinates_3_site", "frames", "select", FRAME),
+            "apex": term("local_coordinates_4_site", "frames", "select", frame),
+        },
+    )
+    return parts, {
+        "system_offsets": ints([0, 8]),
+        "atomic_numbers": ints([7, 1, 1, 1, 0, 0, 0, 0]),
+        "tables/points/values": reals([[0.3, 0], [0, -0.05]]),
+        "terms/points/indices": ints([[4, 0, 1], [7, 2, 3]]),
+        "terms/points/mapping/index": ints([0, 1]),
+        "tables/planes/values": reals([[-0.34, -0.34, -6.4]]),
+        "terms/planes/indices": ints([[5, 0, 1, 2]]),
+        "terms/planes/mapping/offsets": ints([0, 1]),
+        "terms/planes/mapping/columns": ints([0]),
+        "terms/planes/mapping/weights": reals([0.5]),
+        "tables/frames/values": reals([[-0.04, 0, 0]]),
+        "terms/lone_pairs/indices": ints([]) | {"shape": [0, 4]},
+        "terms/lone_pairs/mapping/index": ints([]),
+        "terms/apex/indices": ints([[6, 0, 1, 2, 3]]),
+        "terms/apex/mapping/index": ints([0]),
+    }
+
+
 _ALL = (
     *(f"D-{n}" for n in range(1, 7)),
     *(f"T-{n}" for n in range(1, 8)),
@@ -310,6 +344,7 @@ _ALL = (
     *(f"S-{n}" for n in range(1, 9)),
     *(f"A-{n}" for n in range(1, 5)),
     *(f"G-{n}" for n in range(1, 10)),
+    "S-10",
     *(f"P-{n}" for n in range(1, 4)),
 )
 _FILE = tuple(f"F-{n}" for n in range(1, 6))
@@ -322,6 +357,7 @@ _MADE = {
     "reaction_field": (reaction_field, ("S-1", "S-3", "S-4", "S-5", "S-7")),
     "other_forms": (other_forms, ("I-1", "T-1", "T-2", "T-7", "S-1", "S-2", "S-4", "S-5", "S-6", "S-9")),
     "several_coordinates": (several_coordinates, ("I-1", "I-5", "T-1", "T-2", "S-1", "S-2")),
+    "virtual_sites": (virtual_sites, ("G-9", "I-1", "I-5", "T-1", "T-2", "S-1", "S-10")),
 }
 _WITH_FILE = ("full", "minimal")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from ffbridge.bundle import Bundle
 from ffbridge.errors import MissingDependencyError, UnsupportedError
 from ffbridge.exporters.openmm.forces import TermForces, make_forces
+from ffbridge.exporters.openmm.virtual_sites import add_virtual_sites
 from ffbridge.validate import validate
 
 __all__ = ["BuiltSystem", "build_system", "to_openmm"]
@@ -69,7 +70,7 @@ def to_openmm(bundle: Bundle, *, constraints: bool = False, split_nonbonded: boo
     values = bundle.snapshot()
     system = build_system(values, split_nonbonded=split_nonbonded).system
     _set_masses(system, values)
-    _add_virtual_sites(system, values)
+    add_virtual_sites(system, values)
     if constraints:
         _add_constraints(system, values)
     return system
@@ -78,7 +79,7 @@ def to_openmm(bundle: Bundle, *, constraints: bool = False, split_nonbonded: boo
 def build_system(bundle: Bundle, *, split_nonbonded: bool) -> BuiltSystem:
     """Return a System with the forces of a bundle, whose particles have no mass.
 
-    Virtual sites are particles like others in it, so that forces on them stay theirs and are derivatives of the energy.
+    Virtual sites are particles like others in it, so that forces on them stay theirs.
 
     Args:
         bundle: one system, valid, of NumPy arrays.
@@ -95,7 +96,7 @@ def build_system(bundle: Bundle, *, split_nonbonded: bool) -> BuiltSystem:
         system.addParticle(0.0)
     if bundle.box is not None:
         system.setDefaultPeriodicBoxVectors(*bundle.box[0].astype(float).tolist())
-    made = make_forces(bundle, split_nonbonded=split_nonbonded)
+    made = make_forces(replace(bundle, terms=bundle.energy_terms), split_nonbonded=split_nonbonded)
     for held in made.values():
         for force in held.forces:
             system.addForce(force)
@@ -115,23 +116,6 @@ def _set_masses(system: Any, bundle: Bundle) -> None:
         masses = [by_number[number] for number in bundle.atomic_numbers.tolist()]
     for atom, mass in enumerate(masses):
         system.setParticleMass(atom, mass)
-
-
-def _add_virtual_sites(system: Any, bundle: Bundle) -> None:
-    import openmm
-
-    sites = bundle.virtual_sites
-    if sites is None:
-        return
-    if bundle.masses is not None and (heavy := sites.sites[bundle.masses[sites.sites] != 0]).size:
-        raise UnsupportedError(
-            f"masses: the virtual site {int(heavy[0])} has the mass {bundle.masses[heavy[0]]:g} Da, and a virtual site "
-            "has none in OpenMM: set it to 0"
-        )
-    weights = (sites.origin_weights, sites.x_weights, sites.y_weights)
-    for row, atom in enumerate(sites.sites.tolist()):
-        each = (array[row].astype(float).tolist() for array in (*weights, sites.local_position))
-        system.setVirtualSite(atom, openmm.LocalCoordinatesSite(sites.parents[row].tolist(), *each))
 
 
 def _add_constraints(system: Any, bundle: Bundle) -> None:

@@ -58,7 +58,8 @@ def from_openmm(
     Several forces
     of a kind become ``bonds``, ``bonds_2`` and so on, in their order. ``provenance["forces"]`` says which terms each
     force became, and names the forces without energy (thermostats, barostats, the remover of the center of mass'
-    motion), which the bundle does not have. Constraints and virtual sites are kept.
+    motion), which the bundle does not have. Constraints are kept. Virtual sites become terms, ``two_particle_sites``,
+    ``out_of_plane_sites`` and the like; those of local coordinates one for each set of weights.
 
     OpenMM keeps no types, SMIRKS or names, so tables have no keys.
 
@@ -97,6 +98,9 @@ def from_openmm(
         name = _new_name(found.name, terms)
         names.setdefault(force, []).append(name)
         terms[name], tables[name] = _term(name, found, merge=merge)
+    for site_term in read_virtual_sites(system):
+        name = _new_name(site_term.name, terms)
+        terms[name], tables[name] = _term(name, site_term, merge=merge)
     exceptions, n_open = join_kept(kept, particles.n_atoms)
     bundle = Bundle(
         system_offsets=np.array([0, particles.n_atoms], dtype=np.int32),
@@ -108,7 +112,6 @@ def from_openmm(
         bonds=particles.bonds,
         box=read_box(system),
         constraints=read_constraints(system),
-        virtual_sites=read_virtual_sites(system),
         provenance=_provenance(forces, names, openmm.version.version, [*_notes(forces, by_force, n_open), *idle]),
     )
     validate(bundle)

@@ -2,98 +2,121 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ffbridge.errors import UnsupportedError
-from ffbridge.producers.openmm.found import Floats, name_of
-from ffbridge.term import VirtualSites
+from ffbridge.producers.openmm.found import Floats, FoundTerm, name_of
 
 __all__ = ["read_virtual_sites"]
 
-_PARENTS = 3
+_WEIGHTS = ("origin_weights", "x_weights", "y_weights")
+_ROUNDING = 1e-12
+"""How far from their sum weights may be that the standard does not list one by one."""
+
+_ANY_AXES = [[-1.0, 1.0, 0.0], [-1.0, 0.0, 1.0]]
+"""Axes of a frame in which a site has no local position, so that they do not matter."""
 
 
-def read_virtual_sites(system: Any) -> VirtualSites | None:
-    """Return the virtual sites, or None.
+class _Site(NamedTuple):
+    """One virtual site: its form, its parents, its geometry, and the settings of its term by name."""
 
-    Averages are local coordinates whose origin is the site. An out-of-plane site is at a distance that grows with the
-    area that its parents span, which no local coordinates express, unless its ``weightCross`` is 0.
+    form: str
+    parents: list[int]
+    geometry: list[float]
+    frame: tuple[tuple[float, ...], ...] = ()
+
+
+def read_virtual_sites(system: Any) -> list[FoundTerm]:
+    """Return the virtual sites: a term for each form, and of local coordinates for each set of weights.
 
     Raises:
-        UnsupportedError: a kind of site that the standard does not express.
+        UnsupportedError: a site that the standard does not express exactly, by its particle and class.
     """
-    sites = [atom for atom in range(system.getNumParticles()) if system.isVirtualSite(atom)]
-    if not sites:
-        return None
-    parents, weights, positions = [], [], []
-    for atom in sites:
-        site = system.getVirtualSite(atom)
-        of_site, of_weights, position = _read(atom, site)
-        parents.append(of_site)
-        weights.append(of_weights)
-        positions.append(position)
-    by_kind = np.array(weights, dtype=np.float64)
-    return VirtualSites(
-        sites=np.array(sites, dtype=np.int32),
-        parents=np.array(parents, dtype=np.int32),
-        origin_weights=by_kind[:, 0].copy(),
-        x_weights=by_kind[:, 1].copy(),
-        y_weights=by_kind[:, 2].copy(),
-        local_position=np.array(positions, dtype=np.float64),
+    by_kind: dict[tuple[str, tuple[tuple[float, ...], ...]], list[tuple[int, _Site]]] = {}
+    for atom in range(system.getNumParticles()):
+        if system.isVirtualSite(atom):
+            site = _read(atom, system.getVirtualSite(atom))
+            by_kind.setdefault((site.form, site.frame), []).append((atom, site))
+    return [
+        FoundTerm(
+            name=f"{form}s",
+            form=form,
+            indices=np.array([[atom, *site.parents] for atom, site in found], dtype=np.int32),
+            values=np.array([site.geometry for _, site in found], dtype=np.float64),
+            settings={name: list(weights) for name, weights in zip(_WEIGHTS, frame, strict=False)},
+        )
+        for (form, frame), found in by_kind.items()
+    ]
+
+
+def _read(atom: int, site: Any) -> _Site:
+    parents = [site.getParticle(number) for number in range(site.getNumParticles())]
+    kind = name_of(site)
+    if kind == "TwoParticleAverageSite":
+        weights = [site.getWeight(0), site.getWeight(1)]
+        _require_sum(atom, kind, weights, 1)
+        return _Site("two_particle_site", parents, [weights[1], 0.0])
+    if kind == "ThreeParticleAverageSite":
+        weights = [site.getWeight(number) for number in range(3)]
+        if abs(sum(weights) - 1) <= _ROUNDING:
+            return _Site("out_of_plane_site", parents, [*weights[1:], 0.0])
+        # Local coordinates list all three weights, so that sums as rough as OpenMM allows stay what they are.
+        return _in_frame(parents, np.array([weights, *_ANY_AXES]), [0.0, 0.0, 0.0])
+    if kind == "OutOfPlaneSite":
+        geometry = [site.getWeight12(), site.getWeight13(), site.getWeightCross()]
+        return _Site("out_of_plane_site", parents, geometry)
+    if kind == "LocalCoordinatesSite":
+        return _read_local(atom, site, parents)
+    raise UnsupportedError(
+        f"particle {atom} is a virtual site of the class {kind}; the standard has averages, sites out of a plane and "
+        "local coordinates only"
     )
 
 
-def _read(atom: int, site: Any) -> tuple[list[int], Floats, list[float]]:
-    """Return the three parents, the weights ``(3, 3)`` of origin, x and y, and the local position."""
-    parents = [site.getParticle(number) for number in range(site.getNumParticles())]
-    kind = name_of(site)
-    if kind == "LocalCoordinatesSite":
-        given = (site.getOriginWeights(), site.getXWeights(), site.getYWeights())
-        weights = np.array([list(row) for row in given], dtype=np.float64)
-        position = [float(value) for value in _in_nanometers(site.getLocalPosition())]
-        if len(parents) > _PARENTS:
-            parents, weights = _used(atom, parents, weights)
-        return _padded(parents, weights), _widened(weights), position
-    if kind not in ("TwoParticleAverageSite", "ThreeParticleAverageSite", "OutOfPlaneSite"):
+def _read_local(atom: int, site: Any, parents: list[int]) -> _Site:
+    """Return a site by the parents that have a weight, two at least."""
+    weights = np.array([list(each) for each in (site.getOriginWeights(), site.getXWeights(), site.getYWeights())])
+    used = np.flatnonzero((weights != 0).any(axis=0))
+    if len(used) == 1:
+        used = np.union1d(used, np.setdiff1d([0, 1], used)[:1])
+    parents, weights = [parents[place] for place in used], weights[:, used]
+    position = [float(value) for value in _in_nanometers(site.getLocalPosition())]
+    if len(parents) == 2:
+        return _on_line(atom, parents, weights, position)
+    if len(parents) > 4:
         raise UnsupportedError(
-            f"particle {atom} is a virtual site of the class {kind}; the standard has averages and local "
-            "coordinates only"
+            f"particle {atom} is a LocalCoordinatesSite with {len(parents)} parents that have a weight; the standard "
+            "has local coordinates of three and of four"
         )
-    if kind == "OutOfPlaneSite":
-        if cross := site.getWeightCross():
-            raise UnsupportedError(
-                f"particle {atom} is an OutOfPlaneSite with weightCross {cross:g}: its distance from the plane grows "
-                "with the area of its parents' triangle, and a virtual site of the standard has a fixed one"
-            )
-        origin = [1 - site.getWeight12() - site.getWeight13(), site.getWeight12(), site.getWeight13()]
-    else:
-        origin = [site.getWeight(number) for number in range(len(parents))]
-    # The axes have no part in an average, and any that sum to 0 do.
-    axes = np.array([[-1.0, 1.0, 0.0], [-1.0, 0.0, 1.0]])[:, : len(parents)]
-    if len(parents) < _PARENTS:
-        axes = np.array([[-1.0, 1.0], [-1.0, 1.0]])
-    weights = np.concatenate([[origin], axes])
-    return _padded(parents, weights), _widened(weights), [0.0, 0.0, 0.0]
+    return _in_frame(parents, weights, position)
 
 
-def _used(atom: int, parents: list[int], weights: Floats) -> tuple[list[int], Floats]:
-    """Return the parents that have a weight."""
-    columns = np.flatnonzero((weights != 0).any(axis=0))
-    if len(columns) > _PARENTS:
+def _in_frame(parents: list[int], weights: Floats, position: list[float]) -> _Site:
+    frame = tuple(tuple(row) for row in weights.tolist())
+    return _Site(f"local_coordinates_{len(parents)}_site", parents, position, frame)
+
+
+def _on_line(atom: int, parents: list[int], weights: Floats, position: list[float]) -> _Site:
+    """Return a site whose frame has two parents: both axes are along their line, and the frame has one direction."""
+    origin, along, _ = weights
+    _require_sum(atom, "LocalCoordinatesSite", origin.tolist(), 1)
+    _require_sum(atom, "LocalCoordinatesSite", along.tolist(), 0)
+    if any(position[1:]):
         raise UnsupportedError(
-            f"particle {atom} is a virtual site of {len(columns)} parents, and a virtual site of the standard has three"
+            f"particle {atom} is a LocalCoordinatesSite of two parents at the local position {position} nm: they "
+            "define the first direction alone, and the site has components along the others"
         )
-    return [parents[column] for column in columns], weights[:, columns]
+    return _Site("two_particle_site", parents, [float(origin[1]), float(np.sign(along[1])) * position[0]])
 
 
-def _padded(parents: list[int], weights: Floats) -> list[int]:
-    return parents + [parents[0]] * (_PARENTS - len(parents))
-
-
-def _widened(weights: Floats) -> Floats:
-    return np.pad(weights, ((0, 0), (0, _PARENTS - weights.shape[1])))
+def _require_sum(atom: int, kind: str, weights: list[float], total: int) -> None:
+    if abs(sum(weights) - total) > _ROUNDING:
+        raise UnsupportedError(
+            f"particle {atom} is a {kind} with weights {weights}, which sum to {sum(weights)!r}: those of the "
+            f"standard's sites of two parents sum to {total}"
+        )
 
 
 def _in_nanometers(position: Any) -> Any:
