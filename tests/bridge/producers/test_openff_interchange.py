@@ -201,8 +201,26 @@ def rename(old, new):
     return apply
 
 
+def two_acting_as_vdw(interchange):
+    interchange.collections["Other"] = interchange.collections["vdW"]
+
+
+def interpolate_vdw(interchange):
+    from openff.interchange.components.potentials import WrappedPotential
+
+    vdw = interchange["vdW"]
+    first, second = list(vdw.potentials)[:2]
+    vdw.potentials[first] = WrappedPotential({vdw.potentials[first]: 0.25, vdw.potentials[second]: 0.75})
+
+
 REFUSED = {
-    "plug-in": (edit("vdW", is_plugin=True), "collection 'vdW' is of a plug-in"),
+    "plug-in": (edit("Angles", is_plugin=True), "collection 'Angles' is of a plug-in, with the expression 'k/2"),
+    "two kinds of vdW": (two_acting_as_vdw, "collections 'vdW' and 'Other': exports .* have one collection of van der"),
+    "other vdW": (
+        edit("vdW", expression="epsilon*(sigma/r)**9"),
+        r"'vdW' has the expression 'epsilon\*.*expected \['4",
+    ),
+    "interpolated vdW": (interpolate_vdw, "collection 'vdW': parameters are interpolated by bond order"),
     "unknown collection": (rename("Angles", "UreyBradleys"), "collection 'UreyBradleys' is not supported"),
     "other expression": (
         edit("Angles", expression="k/2*(cos(theta)-cos(angle))**2"),
@@ -220,16 +238,6 @@ def test_what_has_no_exact_counterpart_is_refused_by_name(openff, editable, case
     change, message = REFUSED[case]
     change(editable)
     with pytest.raises(UnsupportedError, match=message):
-        openff.from_interchange(editable)
-
-
-def test_interpolated_parameters_are_refused(openff, editable):
-    from openff.interchange.components.potentials import WrappedPotential
-
-    bonds = editable["Bonds"]
-    key = next(iter(bonds.potentials))
-    bonds.potentials[key] = WrappedPotential({bonds.potentials[key]: 1.0})
-    with pytest.raises(UnsupportedError, match=r"'\[#6.*interpolated by bond order"):
         openff.from_interchange(editable)
 
 

@@ -8,12 +8,11 @@ import numpy as np
 
 from ffbridge.bundle import Bundle, Model
 from ffbridge.errors import UnsupportedError
-from ffbridge.mapping import Select
 from ffbridge.table import Table
 from ffbridge.term import Constraints, Term
 
 from .nagl import MODEL_FRAMEWORK, split_model_file
-from .nonbonded import electrostatics_term, exceptions_from_bonds, vdw_term
+from .nonbonded import VDW_FORMS, electrostatics_term, exceptions_from_bonds, vdw_form, vdw_term
 from .parameters import read_parameters
 from .topology import Atoms, read_topology
 
@@ -24,6 +23,7 @@ _VALENCE = {
     "Angles": ("angles", "harmonic_angle"),
     "ProperTorsions": ("proper_torsions", "periodic_torsion"),
     "ImproperTorsions": ("improper_torsions", "periodic_torsion"),
+    "RBTorsions": ("rb_torsions", "ryckaert_bellemans"),
 }
 
 _EXPRESSIONS = {
@@ -31,9 +31,11 @@ _EXPRESSIONS = {
     "Angles": "k/2*(theta-angle)**2",
     "ProperTorsions": "k*(1+cos(periodicity*theta-phase))",
     "ImproperTorsions": "k*(1+cos(periodicity*theta-phase))",
-    "vdW": "4*epsilon*((sigma/r)**12-(sigma/r)**6)",
     "Electrostatics": "coul",
     "Constraints": "",
+    # As Interchange writes it, a plus sign short; what it evaluates is the sum.
+    "RBTorsions": "c0 + c1 * (cos(phi - 180)) c2 * (cos(phi - 180)) ** 2 + c3 * (cos(phi - 180)) ** 3 + "
+    "c4 * (cos(phi - 180)) ** 4 + c5 * (cos(phi - 180)) ** 5",
 }
 
 _CONVERSIONS = (
@@ -47,10 +49,13 @@ _CONVERSIONS = (
 def from_interchange(interchange: Any, *, force_field: Any = None, ewald_tolerance: float = 1e-4) -> Bundle:
     """Return the bundle of an OpenFF ``Interchange``: one system, however many molecules its topology has.
 
-    Bonds, Angles, ProperTorsions, ImproperTorsions, vdW and Electrostatics become the terms ``bonds``, ``angles``,
-    ``proper_torsions``, ``improper_torsions``, ``vdw`` and ``electrostatics``; a collection without interactions
-    becomes no term. Interactions that share a SMIRNOFF parameter share its row (mapping ``select``); charges that are
-    sums of a base charge and increments are mapped by ``linear``. Constraints are kept as data. The NAGL model that
+    Bonds, Angles, ProperTorsions, ImproperTorsions, RBTorsions, vdW and Electrostatics become the terms ``bonds``,
+    ``angles``, ``proper_torsions``, ``improper_torsions``, ``rb_torsions``, ``vdw`` and ``electrostatics``; a
+    collection without interactions becomes no term. So do plug-ins that act as vdW with the expression of a
+    ``double_exponential`` or ``buckingham`` interaction. Interactions that share a SMIRNOFF parameter share its row
+    (mapping ``select``). Charges that are sums of a base charge and increments are mapped by ``linear``, and so are
+    parameters that are interpolated by bond order, with a row for each bond order that the force field states; fitting
+    them reaches the force field's own numbers. Constraints are kept as data. The NAGL model that
     made charges is listed in ``models``, and the keys of its rows say ``NAGLCharges``; the table as a whole names no
     model, for it may hold library charges too.
 
@@ -62,14 +67,15 @@ def from_interchange(interchange: Any, *, force_field: Any = None, ewald_toleran
             The default is that of ``Interchange.to_openmm``.
 
     Raises:
-        UnsupportedError: the Interchange holds something that has no exact counterpart: virtual sites, GBSA, plug-ins,
-            other functional forms, parameters interpolated by bond order, a nonbonded method that the standard lacks.
+        UnsupportedError: the Interchange holds something that has no exact counterpart: virtual sites, GBSA, other
+            plug-ins, other functional forms, a nonbonded method that the standard lacks.
         BundleError: the force field is another one than that of the Interchange.
     """
     collections = {name: collection for name, collection in interchange.collections.items() if collection.key_map}
     # Unknown collections first: they say more than what they bring into the known ones.
     for name in sorted(collections, key=_EXPRESSIONS.__contains__):
         _check(name, collections[name])
+    acting = _acting_as_vdw(collections)
     parameters = {
         name: read_parameters(collection, where=name, force_field=force_field)
         for name, collection in collections.items()
@@ -84,12 +90,12 @@ def from_interchange(interchange: Any, *, force_field: Any = None, ewald_toleran
     for name, (term, form_name) in _VALENCE.items():
         if name in parameters:
             found = parameters[name]
-            terms[term] = Term(form=form_name, indices=found.atoms, table=term, mapping=Select(found.index))
+            terms[term] = Term(form=form_name, indices=found.atoms, table=term, mapping=found.mapping)
             tables[term] = found.table(form_name)
-    vdw, electrostatics = collections.get("vdW"), collections.get("Electrostatics")
+    vdw, electrostatics = collections.get(acting), collections.get("Electrostatics")
     options: dict[str, Any] = {"periodic": periodic, "tolerance": ewald_tolerance}
     if vdw is not None:
-        terms["vdw"], tables["vdw"] = vdw_term(vdw, parameters["vdW"], n_atoms, **options)
+        terms["vdw"], tables["vdw"] = vdw_term(vdw, parameters[acting], n_atoms, **options)
     if electrostatics is not None:
         terms["electrostatics"], tables["electrostatics"] = electrostatics_term(
             electrostatics, parameters["Electrostatics"], atoms.molecule_offsets, **options
@@ -113,19 +119,34 @@ def from_interchange(interchange: Any, *, force_field: Any = None, ewald_toleran
 
 def _check(name: str, collection: Any) -> None:
     """Refuse by name what has no exact counterpart."""
-    if collection.is_plugin or name not in _EXPRESSIONS:
+    if vdw_form(collection) is not None:
+        return
+    if collection.is_plugin or name not in (*_EXPRESSIONS, "vdW"):
         what = "is of a plug-in" if collection.is_plugin else "is not supported"
         raise UnsupportedError(
-            f"collection {name!r} {what}; from_interchange understands {', '.join(_EXPRESSIONS)}. Nothing is left out: "
-            "remove it from the Interchange if its energy is not wanted"
+            f"collection {name!r} {what}, with the expression {collection.expression!r}; from_interchange understands "
+            f"{', '.join(_EXPRESSIONS)}, and vdW and plug-ins with the expressions of {', '.join(VDW_FORMS)}. Nothing "
+            "is left out: remove it from the Interchange if its energy is not wanted"
         )
-    if collection.expression != _EXPRESSIONS[name]:
+    if name == "vdW" or collection.expression != _EXPRESSIONS[name]:
+        expected = [each.expression for each in VDW_FORMS.values()] if name == "vdW" else _EXPRESSIONS[name]
         raise UnsupportedError(
-            f"collection {name!r} has the expression {collection.expression!r}; expected {_EXPRESSIONS[name]!r}"
+            f"collection {name!r} has the expression {collection.expression!r}; expected {expected!r}"
         )
     for key in collection.key_map:
         if key.atom_indices is None:
             raise UnsupportedError(f"collection {name!r} holds a virtual site ({key!r}); they are not supported")
+
+
+def _acting_as_vdw(collections: dict[str, Any]) -> str:
+    """Return the name of the collection that holds the van der Waals interactions, ``vdW`` if none does."""
+    acting = [name for name, collection in collections.items() if vdw_form(collection) is not None]
+    if len(acting) > 1:
+        raise UnsupportedError(
+            f"collections {' and '.join(map(repr, acting))}: exports of an Interchange have one collection of van der "
+            "Waals interactions, and would leave out the others. Remove those that are not meant"
+        )
+    return acting[0] if acting else "vdW"
 
 
 def _constraints(collection: Any) -> Constraints | None:

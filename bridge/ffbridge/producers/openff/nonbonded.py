@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,34 +18,78 @@ from ffbridge.units import COULOMB_CONSTANT
 
 from .parameters import PER_MOLECULE, Parameters, magnitudes
 
-__all__ = ["electrostatics_term", "exceptions_from_bonds", "vdw_term"]
+__all__ = ["VDW_FORMS", "electrostatics_term", "exceptions_from_bonds", "vdw_form", "vdw_term"]
 
 Indices = NDArray[np.int32]
 
 _MIXING_RULES = {"lorentz-berthelot": "lorentz_berthelot", "geometric": "geometric"}
 
 
+@dataclass(frozen=True)
+class VdwForm:
+    """How a collection states a form.
+
+    Attributes:
+        expression: its expression.
+        mixing_rule: the mixing rule that the expression contains; that of the collection if None.
+        settings: settings of the form, by the collection's attributes.
+    """
+
+    expression: str
+    mixing_rule: str | None = None
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+VDW_FORMS = {
+    "lennard_jones": VdwForm("4*epsilon*((sigma/r)**12-(sigma/r)**6)"),
+    # Plug-ins: smirnoff-plugins, and the one of Interchange's documentation. Their expressions contain the mixing; what
+    # r_min and epsilon of an atom are in the first, half and root of the parameters, its modify_parameters says.
+    "double_exponential": VdwForm(
+        "CombinedEpsilon*RepulsionFactor*RepulsionExp-CombinedEpsilon*AttractionFactor*AttractionExp;"
+        "CombinedEpsilon=epsilon1*epsilon2;RepulsionExp=exp(-alpha*ExpDistance);AttractionExp=exp(-beta*ExpDistance);"
+        "ExpDistance=r/CombinedR;CombinedR=r_min1+r_min2;",
+        mixing_rule="lorentz_berthelot",
+        settings={"repulsion_exponent": "alpha", "attraction_exponent": "beta"},
+    ),
+    "buckingham": VdwForm("a*exp(-b*r)-c*r**-6;a=sqrt(a1*a2);b=2/(1/b1+1/b2);c=sqrt(c1*c2);", mixing_rule="buckingham"),
+}
+"""The forms of van der Waals interactions that collections may have."""
+
+
+def vdw_form(collection: Any) -> str | None:
+    """Return the form of a collection that holds van der Waals interactions; None if it has another expression."""
+    expression = collection.expression.replace(" ", "").replace("^", "**")
+    return next((name for name, each in VDW_FORMS.items() if each.expression == expression), None)
+
+
 def vdw_term(
     collection: Any, parameters: Parameters, n_atoms: int, *, periodic: bool, tolerance: float
 ) -> tuple[Term, Table]:
-    """Return the Lennard-Jones term and its table.
+    """Return the term of the van der Waals interactions and its table.
 
     Args:
-        collection: the collection ``vdW``.
+        collection: the collection ``vdW``, or a plug-in that acts as it, of one of the `VDW_FORMS`.
         parameters: what it holds.
         n_atoms: number of atoms of the topology; each must be there once.
         periodic: whether the Interchange has a box.
         tolerance: error tolerance for LJPME.
+
+    Raises:
+        UnsupportedError: a method or a mixing rule that the standard does not have.
     """
     order = _order_of_atoms(parameters, n_atoms, once=True)
-    mixing = _MIXING_RULES.get(collection.mixing_rule.lower())
+    name = str(vdw_form(collection))
+    stated = VDW_FORMS[name]
+    mixing = stated.mixing_rule or _MIXING_RULES.get(collection.mixing_rule.lower())
     if mixing is None:
         raise UnsupportedError(
-            f"collection 'vdW': mixing rule {collection.mixing_rule!r} is none of {', '.join(_MIXING_RULES)}"
+            f"collection {parameters.where!r}: mixing rule {collection.mixing_rule!r} is none of "
+            f"{', '.join(_MIXING_RULES)}"
         )
-    settings = {**_vdw_method(collection, periodic, tolerance), "mixing_rule": mixing}
-    mapping = Select(parameters.index[order])
-    return _per_atom("lennard_jones", "vdw", n_atoms, mapping, settings), parameters.table("lennard_jones")
+    settings = {**_vdw_method(collection, parameters.where, periodic, tolerance), "mixing_rule": mixing}
+    for setting, attribute in stated.settings.items():
+        settings[setting] = float(magnitudes([getattr(collection, attribute)], "1")[0])
+    return _per_atom(name, "vdw", n_atoms, Select(parameters.index[order]), settings), parameters.table(name)
 
 
 def electrostatics_term(
@@ -166,7 +210,7 @@ def _charge_keys(parameters: Parameters, molecule_offsets: NDArray[np.int64]) ->
     )
 
 
-def _vdw_method(collection: Any, periodic: bool, tolerance: float) -> dict[str, Any]:
+def _vdw_method(collection: Any, where: str, periodic: bool, tolerance: float) -> dict[str, Any]:
     method = collection.periodic_method if periodic else collection.nonperiodic_method
     cutoff = float(collection.cutoff.m_as("nm"))
     if method == "no-cutoff" and not periodic:
@@ -179,7 +223,7 @@ def _vdw_method(collection: Any, periodic: bool, tolerance: float) -> dict[str, 
         width = float(collection.switch_width.m_as("nm"))
         return {**settings, "switch_distance": cutoff - width} if width else settings
     raise UnsupportedError(
-        f"collection 'vdW': method {method!r} for a {_kind(periodic)} system is none of no-cutoff (not periodic), "
+        f"collection {where!r}: method {method!r} for a {_kind(periodic)} system is none of no-cutoff (not periodic), "
         "cutoff, pme (periodic)"
     )
 

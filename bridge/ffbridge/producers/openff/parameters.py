@@ -2,7 +2,8 @@
 
 A collection holds ``key_map`` (atoms -> PotentialKey) and ``potentials`` (PotentialKey -> values), in different orders.
 Rows are numbered here in the order in which ``key_map`` first uses them. Two keys are one parameter if they name the
-same handler, pattern and index; equal values alone do not make them one.
+same handler, pattern and index; equal values alone do not make them one. A parameter that is interpolated by bond order
+has one row for each bond order that the force field states, and its interactions are weighted sums of these.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from ffbridge.errors import BundleError, UnsupportedError
 from ffbridge.forms import form
+from ffbridge.mapping import Linear, Select
 from ffbridge.table import ParameterKey, Table
 
 __all__ = ["Parameters", "magnitudes", "read_parameters"]
@@ -33,17 +35,32 @@ class Parameters:
 
     Attributes:
         atoms: ``(n_terms, arity) int32``, atoms of each interaction, in the order of the collection.
-        index: ``(n_terms,) int32``, the row of each interaction.
-        keys: key of each row.
+        mapping: from rows to interactions.
+        keys: key of each row. Those of rows for interpolation end their id in the bond order, such as ``bondorder2``.
         values: the named values of each row, as quantities.
         where: the collection's name, for messages.
     """
 
     atoms: Indices
-    index: Indices
+    mapping: Select | Linear
     keys: tuple[ParameterKey, ...]
     values: tuple[dict[str, Any], ...]
     where: str
+
+    @property
+    def index(self) -> Indices:
+        """The row of each interaction, ``(n_terms,) int32``.
+
+        Raises:
+            UnsupportedError: parameters are interpolated.
+        """
+        if isinstance(self.mapping, Linear):
+            raise UnsupportedError(
+                f"collection {self.where!r}: parameters are interpolated by bond order (WrappedPotential), and "
+                "from_interchange understands that of bonds, angles and torsions only"
+            )
+        index: Indices = self.mapping.index
+        return index
 
     def column(self, name: str, unit: str) -> Floats:
         """Return one named value of every row, ``(n_params,)`` in that unit."""
@@ -97,27 +114,54 @@ def read_parameters(collection: Any, *, where: str, force_field: Any = None) -> 
         force_field: the ``ForceField`` it was made with, for the parameters' ids.
 
     Raises:
-        UnsupportedError: a potential is interpolated between parameters by bond order.
+        UnsupportedError: a parameter is interpolated between bond orders of different idivf.
         BundleError: the force field has no parameter of that pattern.
     """
     rows: dict[tuple[Any, ...], int] = {}
-    sources: list[Any] = []
-    index = np.empty(len(collection.key_map), dtype=np.int32)
-    for term, key in enumerate(collection.key_map.values()):
+    sources: list[tuple[Any, str, Any]] = []
+    entries: list[tuple[int, float]] = []
+    counts: list[int] = []
+    parts: dict[Any, list[tuple[str, Any, float]]] = {}
+    for key in collection.key_map.values():
         identity = (key.associated_handler, key.id, key.mult, key.bond_order)
-        row = rows.setdefault(identity, len(rows))
-        if row == len(sources):
-            sources.append(key)
-        index[term] = row
-    potentials = [collection.potentials[key] for key in sources]
-    _refuse_interpolated(sources, potentials, where)
-    ids = _ids(sources, where, force_field)
+        if identity not in parts:
+            parts[identity] = _parts(collection.potentials[key], f"collection {where!r}: the parameter {key.id!r}")
+        counts.append(len(parts[identity]))
+        for end, potential, weight in parts[identity]:
+            # The ends do not depend on the bond order in between.
+            row = rows.setdefault((*identity[:3], end) if end else (*identity, end), len(rows))
+            if row == len(sources):
+                sources.append((key, end, potential))
+            entries.append((row, weight))
+    ids = _ids([key for key, _, _ in sources], where, force_field)
     keys = tuple(
-        ParameterKey(handler=_section(key, where), pattern=key.id, id=name, index=key.mult)
-        for key, name in zip(sources, ids, strict=True)
+        ParameterKey(handler=_section(key, where), pattern=key.id, id=f"{name} {end}".strip(), index=key.mult)
+        for (key, end, _), name in zip(sources, ids, strict=True)
     )
     atoms = np.array([key.atom_indices for key in collection.key_map], dtype=np.int32)
-    return Parameters(atoms, index, keys, tuple(potential.parameters for potential in potentials), where)
+    values = tuple(potential.parameters for _, _, potential in sources)
+    return Parameters(atoms, _mapping(counts, entries), keys, values, where)
+
+
+def _parts(potential: Any, what: str) -> list[tuple[str, Any, float]]:
+    """Return what a potential is the weighted sum of: names that tell apart, potentials, weights."""
+    from openff.interchange.components.potentials import WrappedPotential
+
+    if not isinstance(potential, WrappedPotential):
+        return [("", potential, 1.0)]
+    if len({str(part.parameters.get("idivf")) for part in potential._inner_data}) > 1:
+        raise UnsupportedError(
+            f"{what} is interpolated between bond orders of different idivf, which no weighted sum of its k expresses"
+        )
+    return [(f"bondorder{part.map_key}", part, float(weight)) for part, weight in potential._inner_data.items()]
+
+
+def _mapping(counts: list[int], entries: list[tuple[int, float]]) -> Select | Linear:
+    columns = np.array([row for row, _ in entries], dtype=np.int32)
+    weights = np.array([weight for _, weight in entries])
+    if set(counts) <= {1} and (weights == 1).all():
+        return Select(columns)
+    return Linear(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32), columns, weights)
 
 
 def magnitudes(quantities: Sequence[Any], unit: str) -> Floats:
@@ -144,17 +188,6 @@ def magnitudes(quantities: Sequence[Any], unit: str) -> Floats:
         except DimensionalityError as error:
             raise UnsupportedError(f"expected a quantity in {unit}, got one in {source}: {error}") from error
     return result
-
-
-def _refuse_interpolated(keys: Sequence[Any], potentials: Sequence[Any], where: str) -> None:
-    from openff.interchange.components.potentials import WrappedPotential
-
-    for key, potential in zip(keys, potentials, strict=True):
-        if isinstance(potential, WrappedPotential):
-            raise UnsupportedError(
-                f"collection {where!r}: the parameter {key.id!r} is interpolated by bond order (WrappedPotential), "
-                "which from_interchange does not support; use a force field without bond-order interpolation"
-            )
 
 
 def _section(key: Any, where: str) -> str:
