@@ -104,6 +104,5 @@ def evaluated(engine: Engine, found: Sample, host: str = "numpy") -> Potential |
         message = str(error)
     words = set(found.bundle.terms) | {term.form for term in found.bundle.terms.values()}
     words |= {str(value) for term in found.bundle.terms.values() for value in term.settings.values()}
-    words |= {"virtual"} if found.bundle.virtual_sites is not None else set()
     expect(any(word in message for word in words), f"a refusal names neither term, form nor method: {message}")
     return message

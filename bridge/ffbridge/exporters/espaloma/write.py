@@ -28,7 +28,6 @@ _FORMS = ("harmonic_bond", "harmonic_angle", "urey_bradley", "periodic_torsion",
 _PARTS = {
     "box": "espaloma's molecules are in vacuum",
     "constraints": "espaloma has none",
-    "virtual_sites": "espaloma has none",
 }
 """Parts of a bundle that a graph has no place for, with the reason."""
 
