@@ -31,8 +31,7 @@ def _conformers(engine: Engine) -> str | None:
     """Leading axes of positions are conformers: one at a time gives the same as all at once, in any shape."""
     found = chosen(engine)
     U = found.potential(engine)
-    x = np.concatenate([found.x, found.x + 0.001])[:4]
-    x = np.concatenate([x] * 4)[:6]
+    x = np.stack([found.x[0] * (1 + 0.002 * number) for number in range(6)])
     each = [U.value_and_grad(conformer) for conformer in x]
     energy, forces = np.stack([one.energy for one in each]), np.stack([one.forces for one in each])
     n_systems, n_atoms = found.bundle.n_systems, found.bundle.n_atoms
@@ -109,7 +108,7 @@ def _threads(engine: Engine) -> str | None:
     """Eight threads evaluate one potential, each at positions of its own."""
     found = chosen(engine)
     U = found.potential(engine)
-    points = [found.x + 0.0005 * number for number in range(_THREADS)]
+    points = [found.x * (1 + 0.002 * number) for number in range(_THREADS)]
     expected = [U.value_and_grad(x) for x in points]
     barrier = Barrier(_THREADS)
 

@@ -113,7 +113,7 @@ def _flat_memory(backend: Backend) -> str | None:
 
 
 def _threads(backend: Backend) -> str | None:
-    """Each thread exchanges arrays of its own, and drops what another has made."""
+    """Each thread exchanges and copies arrays of its own, and drops what another has made."""
     barrier = Barrier(_THREADS)
     kept: list[Array] = [None] * 64
 
@@ -123,7 +123,7 @@ def _threads(backend: Backend) -> str | None:
         for step in range(24):
             values = _numbers(1000 * thread + step)[: 4 + step % 3, :5]
             array = there(values, backend, copy=bool(step % 2) or None)
-            again = to(array, "numpy", device="cpu")
+            again = to(backend.copy(array), "numpy", device="cpu")
             right += same(elements(array), elements(values)) and same(elements(again), elements(values))
             kept[(7 * step + thread) % len(kept)] = array
         return right

@@ -62,7 +62,7 @@ class Sample:
         }
 
     def _real_columns(self) -> dict[str, Floats]:
-        forms = {term.table: term.form for term in self.bundle.terms.values()}
+        forms = {table: term.form for term in self.bundle.terms.values() for table in term.tables}
         integers = {name: {column.name for column in form(forms[name]).columns if column.integer} for name in forms}
         return {
             name: np.array([float(column not in integers[name]) for column in table.columns])

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-SHAPE = (3, 4)
+from ffbridge.testing.arrays import SHAPE, bits, numpy_array, numpy_dtype
 
 
 class Made(NamedTuple):
@@ -17,53 +17,13 @@ class Made(NamedTuple):
     content: bytes
 
 
-def bits(dtype: np.dtype, shape: tuple[int, ...], seed: int = 7) -> np.ndarray:
-    """Random bit patterns, NaNs and infinities among them, as an array aligned to 64 bytes."""
-    count = int(np.prod(shape)) * dtype.itemsize
-    buffer = np.empty(count + 64, np.uint8)
-    start = -buffer.ctypes.data % 64
-    data = buffer[start : start + count]
-    data[:] = np.random.default_rng(seed).integers(0, 2 if dtype.kind == "b" else 256, count)
-    return data.view(dtype).reshape(shape)
-
-
-def numpy_dtype(name: str) -> np.dtype:
-    """NumPy's dtype of that name, through ml_dtypes where NumPy has none."""
-    if name.startswith(("bfloat", "float8", "int4")):
-        import ml_dtypes
-
-        return np.dtype(getattr(ml_dtypes, name))
-    return np.dtype(name)
-
-
 def make(producer: str, dtype: str, layout: str) -> Made:
     """The array of a case."""
     return {"numpy": make_numpy, "torch": make_torch, "jax": make_jax}[producer](dtype, layout)
 
 
 def make_numpy(dtype: str, layout: str) -> Made:
-    kind = numpy_dtype(dtype)
-    source = bits(kind, (8, 8))
-    if layout == "unaligned":
-        buffer = np.frombuffer(bytearray(source.tobytes() + b"\0"), np.uint8)
-        shifted = buffer[(buffer.ctypes.data + 1) % 2 :][: 12 * kind.itemsize]
-        array = shifted.view(kind).reshape(SHAPE)
-        assert not array.flags.aligned
-    else:
-        array = {
-            "contiguous": lambda: bits(kind, SHAPE),
-            "zero_d": lambda: bits(kind, ()),
-            "zero_size": lambda: bits(kind, (0, 4)),
-            "transposed": lambda: source.T,
-            "size_one": lambda: np.ndarray((1, 4), kind, source, strides=(5 * kind.itemsize, kind.itemsize)),
-            "offset": lambda: source.reshape(-1)[1:13].reshape(SHAPE),
-            "sliced": lambda: source[:3, ::2],
-            "broadcast": lambda: np.broadcast_to(source[:1, :4], SHAPE),
-            "negative": lambda: source[::-1, :4],
-            "read_only": lambda: bits(kind, SHAPE),
-        }[layout]()
-    if layout == "read_only":
-        array.flags.writeable = False
+    array = numpy_array(dtype, layout)
     return Made(array, array.tobytes())
 
 

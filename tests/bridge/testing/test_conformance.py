@@ -1,0 +1,50 @@
+"""The backends and engines of this repository go through the kit.
+
+The example plug-in has a test of its own, and JAX goes through it in a process of its own (`test_command`), where its
+x64 is on for all threads.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from ffbridge.errors import ConformanceError
+from ffbridge.testing import BackendConformance, EngineConformance
+
+
+class TestNumpy(BackendConformance):
+    backend = "numpy"
+
+
+class TestTorch(BackendConformance):
+    backend = "torch"
+
+
+class TestJaxWithoutX64(BackendConformance):
+    """Refuses 64-bit numbers as it declares."""
+
+    backend = "jax"
+
+
+class TestNumpyEngine(EngineConformance):
+    engine = "numpy"
+
+
+class TestTorchEngine(EngineConformance):
+    engine = "torch"
+
+
+class TestOpenMMEngine(EngineConformance):
+    engine = "openmm"
+
+    @pytest.fixture(autouse=True)
+    def _installed(self):
+        pytest.importorskip("openmm", reason="OpenMM is not installed")
+
+
+def test_a_class_that_names_nothing_is_told():
+    class TestNothing(EngineConformance):
+        pass
+
+    with pytest.raises(ConformanceError, match="TestNothing names no engine: set engine = its name"):
+        list(TestNothing()._cases())
