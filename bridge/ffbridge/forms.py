@@ -86,7 +86,7 @@ class Form:
 
     def lengths(self, settings: Mapping[str, Any]) -> tuple[tuple[int, ...], ...]:
         """Return the lengths of each declared column, by a term's settings: ``()`` for one that is one number."""
-        return tuple(tuple(settings[name] for name in column.shape) for column in self.columns)
+        return tuple(tuple(int(settings[name]) for name in column.shape) for column in self.columns)
 
     def columns_for(self, settings: Mapping[str, Any]) -> tuple[Column, ...]:
         """Return the columns of the tables of a term with these settings, one for each number.

@@ -23,6 +23,8 @@ BONDED = [
     ("Bond", "3*eps*((sigma/r)^12-(sigma/r)^6)", ("sigma", "eps"), (0.1, -0.3), "lennard_jones_pair"),
     ("Bond", "138.25*qq/r", ("qq",), (0.3,), "coulomb_pair"),
     ("Bond", "-q/r", ("q",), (0.3,), "coulomb_pair"),
+    ("Bond", "a*(r-b)^4-c*(b-r)^3+d*(r-b)^2", ("a", "b", "c", "d"), (9e4, 0.1, -6e4, 900.0), "quartic_bond"),
+    ("Angle", "2*(a*x+b*x*x+k4*x^3)*x; x=theta-t", ("a", "b", "t", "k4"), (40.0, 3.0, 1.9, -2.0), "quartic_angle"),
     ("Angle", "(k/2)*dtheta^2; dtheta=theta-theta0", ("theta0", "k"), (1.9, 300.0), "harmonic_angle"),
     ("Torsion", "k*(1+cos(n*theta-phase))", ("n", "k", "phase"), (3.0, 5.0, 0.4), "periodic_torsion"),
     ("Torsion", "2*k*cos((n*theta-phase)/2)^2", ("n", "k", "phase"), (2.0, 5.0, 0.4), "periodic_torsion"),
@@ -177,11 +179,11 @@ def test_a_custom_force_takes_the_part_of_lennard_jones_beside_a_nonbonded_force
 
 REFUSED = [
     (lambda: bonded("Bond", "k*(r-l)^4", ("k", "l")), "is none of the standard's forms of this kind"),
-    (lambda: bonded("Bond", "k*(r-0.1)^2", ("k",)), r"of the parameters k is none .*: harmonic_bond, morse, lennard_"),
+    (lambda: bonded("Bond", "k*(r-0.1)^2", ("k",)), r"of the parameters k is none .*: harmonic_bond, morse, quartic_"),
     (lambda: bonded("Bond", "k*max(0, r-l)^2", ("k", "l")), r"has max\(\), and no form of the standard does"),
     (lambda: bonded("Bond", "step(r-l)*k*(r-l)^2", ("k", "l")), r"has step\(\)"),
-    (lambda: bonded("Angle", "k*(cos(theta)-cos(t))^2", ("k", "t")), "harmonic_angle$"),
-    (lambda: bonded("Torsion", "k*(theta-t)^2", ("k", "t")), "periodic_torsion, ryckaert_bellemans$"),
+    (lambda: bonded("Angle", "k*(cos(theta)-cos(t))^2", ("k", "t")), "harmonic_angle, quartic_angle$"),
+    (lambda: bonded("Torsion", "k*(theta-t)^4", ("k", "t")), "periodic_torsion, ryckaert_bellemans$"),
     (lambda: bonded("Torsion", "k*(1-cos(n*theta-t))", ("k", "n", "t")), "is none of the standard's forms"),
     (lambda: pairs("s1*s2*e1*e2*exp(-r)", ("s", "e"), []), "lennard_jones, coulomb, buckingham$"),
 ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ffbridge.exporters.openmm.coupling import COUPLINGS, HARMONIC_IMPROPER
 from ffbridge.exporters.openmm.parameters import Floats
 from ffbridge.forms import form
 from ffbridge.term import Term
@@ -31,13 +32,19 @@ class _Kind:
     columns: tuple[str, ...]
     expression: str = ""
 
-    def make(self, settings: Mapping[str, Any]) -> Any:
-        """Return the force without interactions."""
+    @property
+    def is_compound(self) -> bool:
+        """Whether interactions are of any number of atoms, which the methods take as one list."""
+        return self.force == "CustomCompoundBondForce"
+
+    def make(self, settings: Mapping[str, Any], arity: int) -> Any:
+        """Return the force without interactions, which are of `arity` atoms."""
         import openmm
 
         if not self.expression:
             return getattr(openmm, self.force)()
-        force = getattr(openmm, self.force)(self.expression.format(**settings))
+        of_atoms = (arity,) if self.is_compound else ()
+        force = getattr(openmm, self.force)(*of_atoms, self.expression.format(**settings))
         for column in self.columns:
             getattr(force, f"addPer{self.interaction}Parameter")(column)
         return force
@@ -56,6 +63,15 @@ BONDED_FORCES = {
         "CustomBondForce", "Bond", ("sigma", "epsilon"), "4*epsilon*((sigma/r)^12-(sigma/r)^6)"
     ),
     "coulomb_pair": _Kind("CustomBondForce", "Bond", ("charge_product",), "{coulomb_constant!r}*charge_product/r"),
+    "quartic_bond": _Kind("CustomBondForce", "Bond", ("k2", "k3", "k4", "length"), "k2*d^2+k3*d^3+k4*d^4; d=r-length"),
+    "quartic_angle": _Kind(
+        "CustomAngleForce", "Angle", ("k2", "k3", "k4", "angle"), "k2*d^2+k3*d^3+k4*d^4; d=theta-angle"
+    ),
+    "harmonic_improper": _Kind("CustomTorsionForce", "Torsion", ("k", "angle"), HARMONIC_IMPROPER),
+    **{
+        name: _Kind("CustomCompoundBondForce", "Bond", form(name).column_names, expression)
+        for name, expression in COUPLINGS.items()
+    },
 }
 """The bonded forms that OpenMM evaluates with the standard's prefactors (OpenMM User Guide, "Standard Forces")."""
 
@@ -71,12 +87,12 @@ class BondedForce:
         kind = BONDED_FORCES[term.form]
         declared = form(term.form)
         self._name = name
-        self._atoms = term.indices.tolist()
+        self._atoms = [[atoms] for atoms in term.indices.tolist()] if kind.is_compound else term.indices.tolist()
         self._order = [declared.column_names.index(column) for column in kind.columns]
         self._convert = [int if declared.columns[number].integer else float for number in self._order]
         self._parameters = parameters
         self._is_custom = bool(kind.expression)
-        self._force = kind.make(term.settings)
+        self._force = kind.make(term.settings, declared.arity)
         self._set = getattr(self._force, f"set{kind.interaction}Parameters")
         self.forces = (self._force,)
         add = getattr(self._force, f"add{kind.interaction}")

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from ffbridge.bundle import Bundle
 from ffbridge.errors import UnsupportedError
 from ffbridge.exporters.openmm.bonded import BONDED_FORCES, BondedForce
+from ffbridge.exporters.openmm.cmap import MapForce
 from ffbridge.exporters.openmm.methods import can_be_one_force, is_nonbonded_force, is_periodic
 from ffbridge.exporters.openmm.nonbonded import NonbondedForce, exceptional_pairs
 from ffbridge.exporters.openmm.pairs import PAIR_FORMS, PairForces
@@ -64,8 +65,10 @@ def make_forces(bundle: Bundle, *, split_nonbonded: bool) -> dict[tuple[str, ...
                 )
         elif term.form in BONDED_FORCES:
             made[name,] = BondedForce(name, term, parameters[name])
+        elif term.form == "cmap":
+            made[name,] = MapForce(name, term, parameters[name])
         elif term.form not in PAIR_FORMS:
-            known = ", ".join([*BONDED_FORCES, *PAIR_FORMS])
+            known = ", ".join([*BONDED_FORCES, "cmap", *PAIR_FORMS])
             raise UnsupportedError(
                 f"terms/{name}: the form {term.form!r} has no exact OpenMM force here; known: {known}"
             )

@@ -33,7 +33,7 @@ def of_interactions(name: str, term: Term, table: NDArray[Any]) -> Floats:
         BundleError: a value is less than the form's minimum, or not whole in an integer column.
     """
     parameters = np.array(term.mapping.apply(table.astype(np.float64)), dtype=np.float64)
-    for number, column in enumerate(form(term.form).columns):
+    for number, column in enumerate(form(term.form).columns_for(term.settings)):
         parameters[:, number] = _checked(name, term, column, parameters[:, number])
     return parameters
 

@@ -5,7 +5,10 @@ module                   holds
 =======================  =============================================================================================
 :mod:`.system`           `from_openmm`; which reader reads which force
 :mod:`.bonded`           bonded forces
+:mod:`.cmap`             correction maps
 :mod:`.custom`           custom forces, whose expressions are compared with the forms of the standard
+:mod:`.compound`         those of several coordinates
+:mod:`.improper`         harmonic impropers
 :mod:`.nonbonded`        ``NonbondedForce`` and ``CustomNonbondedForce``
 :mod:`.methods`          their methods, as settings of the standard
 :mod:`.exceptions`       the fractions that exceptions keep

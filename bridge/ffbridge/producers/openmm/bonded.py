@@ -88,7 +88,19 @@ _NAMES = {
     "harmonic_angle": "angles",
     "periodic_torsion": "torsions",
     "ryckaert_bellemans": "ryckaert_bellemans_torsions",
+    "quartic_bond": "bonds",
+    "quartic_angle": "angles",
+    "harmonic_improper": "harmonic_impropers",
+    "bond_bond": "bond_bond",
+    "bond_bond_13": "bond_bond_13",
+    "bond_angle": "bond_angle",
+    "angle_angle": "angle_angle",
+    "middle_bond_torsion": "middle_bond_torsion",
+    "end_bond_torsion": "end_bond_torsion",
+    "angle_torsion": "angle_torsion",
+    "angle_angle_torsion": "angle_angle_torsion",
 }
+"""What terms are called that are of one form."""
 
 Reader = Callable[[Any, Particles], list[FoundTerm]]
 

@@ -25,16 +25,35 @@ from ffbridge.producers.openmm.bonded import found_terms, refuse_periodic
 from ffbridge.producers.openmm.found import Floats, FoundTerm, name_of, read_rows
 from ffbridge.producers.openmm.particles import Particles
 
-__all__ = ["PROPORTIONAL", "Match", "match_pair_expression", "read_custom_bonded", "stated_parameters"]
+__all__ = [
+    "N_POINTS",
+    "PROPORTIONAL",
+    "Match",
+    "Probe",
+    "match_pair_expression",
+    "matched",
+    "read_custom_bonded",
+    "stated_parameters",
+]
 
 PROPORTIONAL = {
     "harmonic_bond": ("k",),
     "morse": ("depth",),
+    "quartic_bond": ("k2", "k3", "k4"),
     "harmonic_angle": ("k",),
+    "quartic_angle": ("k2", "k3", "k4"),
     "periodic_torsion": ("k",),
     "ryckaert_bellemans": ("c0", "c1", "c2", "c3", "c4", "c5"),
     "lennard_jones_pair": ("epsilon",),
     "coulomb_pair": (),
+    "bond_bond": ("k",),
+    "bond_bond_13": ("k",),
+    "bond_angle": ("k",),
+    "angle_angle": ("k",),
+    "middle_bond_torsion": ("k1", "k2", "k3"),
+    "end_bond_torsion": ("k1", "k2", "k3"),
+    "angle_torsion": ("k1", "k2", "k3"),
+    "angle_angle_torsion": ("k",),
     "lennard_jones": ("epsilon",),
     "coulomb": (),
     "buckingham": ("a", "c"),
@@ -48,7 +67,7 @@ _INTERACTION = {
 }
 _ARITY = {"distance": 2, "angle": 3, "dihedral": 4}
 _NOT_ANALYTIC = ("step", "delta", "select", "min", "max", "abs", "floor", "ceil")
-_N_POINTS = 16
+N_POINTS = 16
 _ROUNDING = 1e-11
 
 
@@ -85,7 +104,7 @@ def read_custom_bonded(force: Any, particles: Particles) -> list[FoundTerm]:
     interaction, coordinate = _INTERACTION[name_of(force)]
     names = stated_parameters(force, interaction)
     known = _known(coordinate)
-    found = _match(force, names, known, _bonded_candidates(force, interaction, coordinate, len(names)))
+    found = matched(force, names, known, _bonded_candidates(force, interaction, coordinate, len(names)))
     n_terms = getattr(force, f"getNum{interaction}s")()
     atoms, stated = read_rows(n_terms, getattr(force, f"get{interaction}Parameters"), _ARITY[coordinate])
     if not n_terms:
@@ -103,11 +122,16 @@ def match_pair_expression(force: Any) -> Match:
         UnsupportedError: its expression is no form of the standard.
     """
     names = stated_parameters(force, "Particle")
-    return _match(force, names, _known(""), _pair_candidates(force, len(names)))
+    return matched(force, names, _known(""), _pair_candidates(force, len(names)))
 
 
-def stated_parameters(force: Any, interaction: str) -> list[str]:
+def stated_parameters(force: Any, interaction: str, *, analytic: bool = True) -> list[str]:
     """Return the names of the parameters that each interaction has.
+
+    Args:
+        force: a custom force.
+        interaction: what it calls an interaction.
+        analytic: whether the expression must be an analytic function.
 
     Raises:
         UnsupportedError: the energy depends on something else, or is not analytic.
@@ -122,7 +146,7 @@ def stated_parameters(force: Any, interaction: str) -> list[str]:
         raise UnsupportedError(
             f"its expression {expression!r} uses tabulated functions, and no form of the standard does"
         )
-    if found := re.findall(rf"\b({'|'.join(_NOT_ANALYTIC)})\s*\(", expression):
+    if analytic and (found := re.findall(rf"\b({'|'.join(_NOT_ANALYTIC)})\s*\(", expression)):
         raise UnsupportedError(f"its expression {expression!r} has {found[0]}(), and no form of the standard does")
     count = getattr(force, f"getNumPer{interaction}Parameters")()
     return [getattr(force, f"getPer{interaction}ParameterName")(number) for number in range(count)]
@@ -134,8 +158,14 @@ def _known(coordinate: str) -> list[str]:
     return [name for name in PROPORTIONAL if tuple(each.kind for each in form(name).coordinates) == kinds]
 
 
-def _match(force: Any, names: list[str], known: list[str], candidates: Iterator[tuple[Match, Floats, Floats]]) -> Match:
-    """Return the first candidate, given with its values and those of the expression, that differs by a factor."""
+def matched(
+    force: Any, names: list[str], known: list[str], candidates: Iterator[tuple[Match, Floats, Floats]]
+) -> Match:
+    """Return the first candidate, given with its values and those of the expression, that differs by a factor.
+
+    Raises:
+        UnsupportedError: there is none.
+    """
     for candidate, values, expected in candidates:
         with np.errstate(all="ignore"):
             factors = expected / values
@@ -164,10 +194,10 @@ def _bonded_candidates(
 ) -> Iterator[tuple[Match, Floats, Floats]]:
     random = np.random.default_rng(0)
     # Parameters are small whole numbers, as a periodicity is.
-    parameters = random.integers(1, 5, (_N_POINTS, n_parameters)).astype(float)
-    q = random.uniform(0.3, 2.9, _N_POINTS)
+    parameters = random.integers(1, 5, (N_POINTS, n_parameters)).astype(float)
+    q = random.uniform(0.3, 2.9, N_POINTS)
     corners = _corners(coordinate, q)
-    probe = _Probe(force, interaction, n_atoms=corners.shape[1])
+    probe = Probe(force, interaction, n_atoms=corners.shape[1])
     expected = np.array([probe(x, [row]) for x, row in zip(corners, parameters.tolist(), strict=True)])
     coordinates: Any = (np.cos(q), np.sin(q)) if coordinate == "dihedral" else q
     for declared, columns in _candidates(coordinate, n_parameters):
@@ -178,9 +208,9 @@ def _bonded_candidates(
 
 def _pair_candidates(force: Any, n_parameters: int) -> Iterator[tuple[Match, Floats, Floats]]:
     random = np.random.default_rng(0)
-    first, second = random.uniform(0.5, 2.0, (2, _N_POINTS, n_parameters))
-    r = random.uniform(0.5, 2.0, _N_POINTS)
-    probe = _Probe(force, "Particle", n_atoms=2)
+    first, second = random.uniform(0.5, 2.0, (2, N_POINTS, n_parameters))
+    r = random.uniform(0.5, 2.0, N_POINTS)
+    probe = Probe(force, "Particle", n_atoms=2)
     rows = zip(_corners("distance", r), first.tolist(), second.tolist(), strict=True)
     expected = np.array([probe(x, [one, two]) for x, one, two in rows])
     for declared, columns in _candidates("", n_parameters):
@@ -206,20 +236,29 @@ def _corners(coordinate: str, q: Floats) -> Floats:
     return np.stack(chains[coordinate], axis=1)
 
 
-class _Probe:
-    """A custom force's expression, evaluated by OpenMM for one interaction."""
+class Probe:
+    """A custom force's expression, evaluated by OpenMM for one interaction.
+
+    Args:
+        force: the force, which is not changed.
+        interaction: what it calls an interaction; ``Particle`` for a force of pairs.
+        n_atoms: atoms of an interaction.
+    """
 
     def __init__(self, force: Any, interaction: str, *, n_atoms: int) -> None:
         import openmm
 
         self._system = openmm.System()
-        self._force = type(force)(force.getEnergyFunction())
+        compound = name_of(force) == "CustomCompoundBondForce"
+        of_atoms = (n_atoms,) if compound else ()
+        self._force = type(force)(*of_atoms, force.getEnergyFunction())
         names = stated_parameters(force, interaction)
         for name in names:
             getattr(self._force, f"addPer{interaction}Parameter")(name)
         add = getattr(self._force, f"add{interaction}")
         self._set = getattr(self._force, f"set{interaction}Parameters")
-        self._atoms: list[Sequence[int]] = [()] * n_atoms if interaction == "Particle" else [range(n_atoms)]
+        together: Sequence[Any] = [list(range(n_atoms))] if compound else range(n_atoms)
+        self._atoms = [()] * n_atoms if interaction == "Particle" else [together]
         for atoms in self._atoms:
             add(*atoms, [1.0] * len(names))
         for _ in range(n_atoms):

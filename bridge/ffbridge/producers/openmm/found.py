@@ -23,8 +23,10 @@ class FoundTerm:
         name: what a term of this kind is called.
         form: the form.
         indices: ``(n_terms, arity) int32``.
-        values: ``(n_terms, n_columns)``, in the order and the units of the form's columns.
+        values: ``(n_terms, n_columns)``, in the order and the units of the form's columns; fewer rows with `rows`.
         settings: as in a term.
+        rows: the row of `values` that each interaction has, ``(n_terms,) int32``, where the source shares them; None if
+            each has its own.
     """
 
     name: str
@@ -32,6 +34,7 @@ class FoundTerm:
     indices: Ints
     values: Floats
     settings: dict[str, Any] = field(default_factory=dict)
+    rows: Ints | None = None
 
 
 @dataclass(frozen=True, eq=False)

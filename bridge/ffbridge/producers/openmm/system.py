@@ -12,9 +12,12 @@ from ffbridge.errors import MissingDependencyError, UnsupportedError
 from ffbridge.forms import form
 from ffbridge.mapping import Identity, Mapping, Select
 from ffbridge.producers.openmm.bonded import BONDED_READERS
+from ffbridge.producers.openmm.cmap import read_cmap
+from ffbridge.producers.openmm.compound import read_compound
 from ffbridge.producers.openmm.custom import read_custom_bonded
 from ffbridge.producers.openmm.exceptions import join_kept
 from ffbridge.producers.openmm.found import FoundTerm, Kept, name_of
+from ffbridge.producers.openmm.improper import read_custom_torsion
 from ffbridge.producers.openmm.nonbonded import EXCEPTIONS, read_custom_nonbonded, read_nonbonded
 from ffbridge.producers.openmm.particles import Particles, read_box, read_constraints, read_masses, read_particles
 from ffbridge.producers.openmm.virtual_sites import read_virtual_sites
@@ -24,9 +27,13 @@ from ffbridge.validate import validate
 
 __all__ = ["from_openmm"]
 
-_BONDED = BONDED_READERS | dict.fromkeys(
-    ("CustomBondForce", "CustomAngleForce", "CustomTorsionForce"), read_custom_bonded
-)
+_BONDED = BONDED_READERS | {
+    "CustomBondForce": read_custom_bonded,
+    "CustomAngleForce": read_custom_bonded,
+    "CustomTorsionForce": read_custom_torsion,
+    "CustomCompoundBondForce": read_compound,
+    "CMAPTorsionForce": read_cmap,
+}
 _NONBONDED = {"NonbondedForce": read_nonbonded, "CustomNonbondedForce": read_custom_nonbonded}
 
 _NO_ENERGY = (
@@ -188,13 +195,15 @@ def _new_name(name: str, terms: dict[str, Term]) -> str:
 def _term(name: str, found: FoundTerm, *, merge: bool) -> tuple[Term, Table]:
     declared = form(found.form)
     values = np.ascontiguousarray(found.values)
-    mapping: Mapping = Identity()
+    mapping: Mapping = Identity() if found.rows is None else Select(found.rows)
     if merge:
         _, first, row = np.unique(values, axis=0, return_index=True, return_inverse=True)
         # In the order of first use.
         place = np.argsort(np.argsort(first))
-        values, mapping = values[np.sort(first)], Select(place[row.reshape(-1)].astype(np.int32))
-    table = Table(values=values, columns=declared.column_names, units=declared.units)
+        row = row.reshape(-1) if found.rows is None else row.reshape(-1)[found.rows]
+        values, mapping = values[np.sort(first)], Select(place[row].astype(np.int32))
+    columns = declared.columns_for(found.settings)
+    table = Table(values, tuple(column.name for column in columns), tuple(column.unit for column in columns))
     return Term(form=found.form, indices=found.indices, table=name, mapping=mapping, settings=found.settings), table
 
 
