@@ -18,7 +18,7 @@ from ffbridge.exchange import Transfer, to, transfer
 from ffbridge.mapping import Identity, Linear, Mapping, Select
 from ffbridge.registry import BackendInfo, backends, engines, register_backend, register_engine
 from ffbridge.table import ParameterKey, Table
-from ffbridge.term import Constraints, Exceptions, Term
+from ffbridge.term import Constraints, Exceptions, Overrides, Term
 
 if TYPE_CHECKING:
     from ffbridge.concatenate import concatenate
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ffbridge.potential import Potential, potential
     from ffbridge.producers.arrays import TermArrays, from_arrays
     from ffbridge.producers.espaloma import espaloma_graph, from_espaloma
+    from ffbridge.producers.garnet import from_garnet
     from ffbridge.producers.openff import from_interchange
     from ffbridge.producers.openmm import from_openmm
     from ffbridge.separate import separate
@@ -56,6 +57,7 @@ __all__ = [
     "Linear",
     "Mapping",
     "Model",
+    "Overrides",
     "Parameter",
     "ParameterKey",
     "Potential",
@@ -74,6 +76,7 @@ __all__ = [
     "fingerprint",
     "from_arrays",
     "from_espaloma",
+    "from_garnet",
     "from_interchange",
     "from_openmm",
     "load",
@@ -109,6 +112,7 @@ _LAZY = {
     "fingerprint": "ffbridge.fingerprint",
     "from_arrays": "ffbridge.producers.arrays",
     "from_espaloma": "ffbridge.producers.espaloma",
+    "from_garnet": "ffbridge.producers.garnet",
     "from_interchange": "ffbridge.producers.openff",
     "from_openmm": "ffbridge.producers.openmm",
     "load": "ffbridge.io",
