@@ -51,7 +51,7 @@ def test_exceptions_at_random_graphs_follow_the_shortest_path(openff, rng):
     for seed in range(20):
         graph = networkx.gnm_random_graph(14, int(rng.integers(8, 24)), seed=seed)
         bonds = np.array(list(graph.edges), dtype=np.int32)
-        found = exceptions_from_bonds(bonds, 14, electrostatics=Scaled())
+        found = exceptions_from_bonds(bonds, np.arange(14), electrostatics=Scaled())
         lengths = dict(networkx.all_pairs_shortest_path_length(graph, cutoff=3))
         expected = {(i, j): d / 10 for i, to in lengths.items() for j, d in to.items() if i < j}
         assert dict(zip(map(tuple, found.pairs.tolist()), found.kept_charge.tolist(), strict=True)) == expected

@@ -11,10 +11,12 @@ from ffbridge.errors import UnsupportedError
 from ffbridge.table import Table
 from ffbridge.term import Constraints, Term
 
+from .charges import electrostatics_term
 from .nagl import MODEL_FRAMEWORK, split_model_file
-from .nonbonded import VDW_FORMS, electrostatics_term, exceptions_from_bonds, vdw_form, vdw_term
+from .nonbonded import VDW_FORMS, exceptions_from_bonds, vdw_form, vdw_term
 from .parameters import read_parameters
 from .topology import Atoms, read_topology
+from .virtual_sites import read_sites, site_terms
 
 __all__ = ["from_interchange"]
 
@@ -33,6 +35,7 @@ _EXPRESSIONS = {
     "ImproperTorsions": "k*(1+cos(periodicity*theta-phase))",
     "Electrostatics": "coul",
     "Constraints": "",
+    "VirtualSites": "",
     # As Interchange writes it, a plus sign short; what it evaluates is the sum.
     "RBTorsions": "c0 + c1 * (cos(phi - 180)) c2 * (cos(phi - 180)) ** 2 + c3 * (cos(phi - 180)) ** 3 + "
     "c4 * (cos(phi - 180)) ** 4 + c5 * (cos(phi - 180)) ** 5",
@@ -55,7 +58,9 @@ def from_interchange(interchange: Any, *, force_field: Any = None, ewald_toleran
     ``double_exponential`` or ``buckingham`` interaction. Interactions that share a SMIRNOFF parameter share its row
     (mapping ``select``). Charges that are sums of a base charge and increments are mapped by ``linear``, and so are
     parameters that are interpolated by bond order, with a row for each bond order that the force field states; fitting
-    them reaches the force field's own numbers. Constraints are kept as data. The NAGL model that
+    them reaches the force field's own numbers. Virtual sites come after all atoms, as in Interchange's exports, with a
+    term for each type; their distances and angles become positions in the frame of the parents. Constraints are kept as
+    data. The NAGL model that
     made charges is listed in ``models``, and the keys of its rows say ``NAGLCharges``; the table as a whole names no
     model, for it may hold library charges too.
 
@@ -67,8 +72,8 @@ def from_interchange(interchange: Any, *, force_field: Any = None, ewald_toleran
             The default is that of ``Interchange.to_openmm``.
 
     Raises:
-        UnsupportedError: the Interchange holds something that has no exact counterpart: virtual sites, GBSA, other
-            plug-ins, other functional forms, a nonbonded method that the standard lacks.
+        UnsupportedError: the Interchange holds something that has no exact counterpart: GBSA, other plug-ins, other
+            functional forms, a nonbonded method that the standard lacks.
         BundleError: the force field is another one than that of the Interchange.
     """
     collections = {name: collection for name, collection in interchange.collections.items() if collection.key_map}
@@ -76,43 +81,41 @@ def from_interchange(interchange: Any, *, force_field: Any = None, ewald_toleran
     for name in sorted(collections, key=_EXPRESSIONS.__contains__):
         _check(name, collections[name])
     acting = _acting_as_vdw(collections)
-    parameters = {
-        name: read_parameters(collection, where=name, force_field=force_field)
-        for name, collection in collections.items()
-        if name != "Constraints"
-    }
     atoms = read_topology(interchange.topology)
-    n_atoms = len(atoms.atomic_numbers)
+    sites = read_sites(interchange, atoms.molecule_offsets)
+    parameters = {
+        name: read_parameters(collection, where=name, force_field=force_field, sites=sites.numbers)
+        for name, collection in collections.items()
+        if name not in ("Constraints", "VirtualSites")
+    }
+    n_atoms = len(sites.parents)
     periodic = interchange.box is not None
-    terms: dict[str, Term] = {}
-    tables: dict[str, Table] = {}
-    models: dict[str, Model] = {}
+    found: dict[str, tuple[Term, Table]] = {}
     for name, (term, form_name) in _VALENCE.items():
         if name in parameters:
-            found = parameters[name]
-            terms[term] = Term(form=form_name, indices=found.atoms, table=term, mapping=found.mapping)
-            tables[term] = found.table(form_name)
+            each = parameters[name]
+            made = Term(form=form_name, indices=each.atoms, table=term, mapping=each.mapping)
+            found[term] = made, each.table(form_name)
     vdw, electrostatics = collections.get(acting), collections.get("Electrostatics")
     options: dict[str, Any] = {"periodic": periodic, "tolerance": ewald_tolerance}
     if vdw is not None:
-        terms["vdw"], tables["vdw"] = vdw_term(vdw, parameters[acting], n_atoms, **options)
+        found["vdw"] = vdw_term(vdw, parameters[acting], n_atoms, **options)
     if electrostatics is not None:
-        terms["electrostatics"], tables["electrostatics"] = electrostatics_term(
-            electrostatics, parameters["Electrostatics"], atoms.molecule_offsets, **options
-        )
-        models = _models(electrostatics)
+        charges = parameters["Electrostatics"]
+        found["electrostatics"] = electrostatics_term(electrostatics, charges, atoms.molecule_offsets, sites, **options)
+    found |= site_terms(interchange, sites, force_field)
     return Bundle(
         system_offsets=np.array([0, n_atoms], dtype=np.int32),
-        atomic_numbers=atoms.atomic_numbers,
-        terms=terms,
-        tables=tables,
-        exceptions=exceptions_from_bonds(atoms.bonds, n_atoms, vdw=vdw, electrostatics=electrostatics),
-        masses=atoms.masses,
+        atomic_numbers=np.append(atoms.atomic_numbers, np.zeros(len(sites), dtype=np.int32)),
+        terms={name: term for name, (term, _) in found.items()},
+        tables={name: table for name, (_, table) in found.items()},
+        exceptions=exceptions_from_bonds(atoms.bonds, sites.parents, vdw=vdw, electrostatics=electrostatics),
+        masses=np.append(atoms.masses, np.zeros(len(sites))),
         bonds=atoms.bonds,
         box=interchange.box.m_as("nm")[None].astype(np.float64) if periodic else None,
         constraints=_constraints(collections.get("Constraints")),
         system_names=None if atoms.name is None else (atoms.name,),
-        models=models,
+        models={} if electrostatics is None else _models(electrostatics),
         provenance=_provenance(atoms, force_field),
     )
 
@@ -133,9 +136,6 @@ def _check(name: str, collection: Any) -> None:
         raise UnsupportedError(
             f"collection {name!r} has the expression {collection.expression!r}; expected {expected!r}"
         )
-    for key in collection.key_map:
-        if key.atom_indices is None:
-            raise UnsupportedError(f"collection {name!r} holds a virtual site ({key!r}); they are not supported")
 
 
 def _acting_as_vdw(collections: dict[str, Any]) -> str:
@@ -161,7 +161,7 @@ def _models(electrostatics: Any) -> dict[str, Model]:
     files = {
         key.extras["partial_charge_method"]
         for key in electrostatics.key_map
-        if getattr(key, "extras", {}).get("handler") == "NAGLChargesHandler"
+        if getattr(key, "extras", {}).get("handler") == "NAGLChargesHandler" and "partial_charge_method" in key.extras
     }
     named = map(split_model_file, sorted(files))
     return {name: Model(version=version, framework=MODEL_FRAMEWORK) for name, version in named}

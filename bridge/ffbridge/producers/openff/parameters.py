@@ -8,9 +8,10 @@ has one row for each bond order that the force field states, and its interaction
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ __all__ = ["Parameters", "magnitudes", "read_parameters"]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int32]
+
+NO_SITES: Mapping[Any, int] = MappingProxyType({})
 
 PER_MOLECULE = frozenset({"molecules_with_preset_charges", "ExternalSource"})
 """Handlers, beside those whose names end in ``Handler``, whose pattern is a mapped SMILES and no SMIRKS."""
@@ -105,25 +108,37 @@ class Parameters:
         return rounded
 
 
-def read_parameters(collection: Any, *, where: str, force_field: Any = None) -> Parameters:
+def read_parameters(
+    collection: Any,
+    *,
+    where: str,
+    force_field: Any = None,
+    key_map: Mapping[Any, Any] | None = None,
+    sites: Mapping[Any, int] = NO_SITES,
+) -> Parameters:
     """Return the parameters of a collection of an Interchange.
 
     Args:
-        collection: the collection, with at least one interaction.
+        collection: the collection.
         where: its name.
         force_field: the ``ForceField`` it was made with, for the parameters' ids.
+        key_map: its interactions; a part of them, if not all are meant. There must be at least one.
+        sites: number of each virtual site that may be among them.
 
     Raises:
         UnsupportedError: a parameter is interpolated between bond orders of different idivf.
         BundleError: the force field has no parameter of that pattern.
     """
+    key_map = collection.key_map if key_map is None else key_map
     rows: dict[tuple[Any, ...], int] = {}
-    sources: list[tuple[Any, str, Any]] = []
+    sources: list[_Source] = []
     entries: list[tuple[int, float]] = []
     counts: list[int] = []
     parts: dict[Any, list[tuple[str, Any, float]]] = {}
-    for key in collection.key_map.values():
-        identity = (key.associated_handler, key.id, key.mult, key.bond_order)
+    for place, key in key_map.items():
+        # What a virtual site has in another collection comes from its own section.
+        handler = "VirtualSites" if place in sites else key.associated_handler or where
+        identity = (handler, key.id, key.mult, key.bond_order)
         if identity not in parts:
             parts[identity] = _parts(collection.potentials[key], f"collection {where!r}: the parameter {key.id!r}")
         counts.append(len(parts[identity]))
@@ -131,16 +146,31 @@ def read_parameters(collection: Any, *, where: str, force_field: Any = None) -> 
             # The ends do not depend on the bond order in between.
             row = rows.setdefault((*identity[:3], end) if end else (*identity, end), len(rows))
             if row == len(sources):
-                sources.append((key, end, potential))
+                sources.append(_Source(handler, key.id, key.mult, end, potential))
             entries.append((row, weight))
-    ids = _ids([key for key, _, _ in sources], where, force_field)
     keys = tuple(
-        ParameterKey(handler=_section(key, where), pattern=key.id, id=f"{name} {end}".strip(), index=key.mult)
-        for (key, end, _), name in zip(sources, ids, strict=True)
+        ParameterKey(handler=source.section, pattern=source.pattern, id=name, index=source.mult)
+        for source, name in zip(sources, _ids(sources, force_field), strict=True)
     )
-    atoms = np.array([key.atom_indices for key in collection.key_map], dtype=np.int32)
-    values = tuple(potential.parameters for _, _, potential in sources)
-    return Parameters(atoms, _mapping(counts, entries), keys, values, where)
+    atoms = np.array([(sites[key],) if key in sites else key.atom_indices for key in key_map], dtype=np.int32)
+    return Parameters(
+        atoms, _mapping(counts, entries), keys, tuple(each.potential.parameters for each in sources), where
+    )
+
+
+class _Source(NamedTuple):
+    """Where a row comes from."""
+
+    handler: str
+    pattern: str
+    mult: int | None
+    end: str
+    potential: Any
+
+    @property
+    def section(self) -> str:
+        # Charges of per-molecule models carry the name of the handler's class instead of the force field's section.
+        return self.handler.removesuffix("Handler")
 
 
 def _parts(potential: Any, what: str) -> list[tuple[str, Any, float]]:
@@ -190,23 +220,17 @@ def magnitudes(quantities: Sequence[Any], unit: str) -> Floats:
     return result
 
 
-def _section(key: Any, where: str) -> str:
-    # Charges of per-molecule models carry the name of the handler's class instead of the force field's section.
-    return (key.associated_handler or where).removesuffix("Handler")
-
-
-def _ids(keys: Iterable[Any], where: str, force_field: Any) -> list[str]:
-    """Return the force field's id of each parameter; empty where it has none, or is not known."""
+def _ids(sources: Iterable[_Source], force_field: Any) -> list[str]:
+    """Return the force field's id of each row; empty where it has none, or is not known."""
     lookups: dict[str, Callable[[str], str]] = {}
     ids: list[str] = []
-    for key in keys:
-        handler = key.associated_handler or where
-        if force_field is None or handler in PER_MOLECULE or handler.endswith("Handler"):
-            ids.append("")
-            continue
-        if handler not in lookups:
-            lookups[handler] = _lookup(force_field, handler)
-        ids.append(lookups[handler](key.id))
+    for source in sources:
+        handler, name = source.handler, ""
+        if force_field is not None and handler not in PER_MOLECULE and not handler.endswith("Handler"):
+            if handler not in lookups:
+                lookups[handler] = _lookup(force_field, handler)
+            name = lookups[handler](source.pattern)
+        ids.append(f"{name} {source.end}".strip())
     return ids
 
 
@@ -216,7 +240,9 @@ def _lookup(force_field: Any, handler: str) -> Callable[[str], str]:
             f"force_field: it has no section {handler!r}; pass the one that the Interchange was made with"
         )
     names = {
-        parameter.smirks: parameter.id or "" for parameter in force_field.get_parameter_handler(handler).parameters
+        # An Interchange names virtual sites by more than their SMIRKS.
+        " ".join([each.smirks, each.name, each.match] if handler == "VirtualSites" else [each.smirks]): each.id or ""
+        for each in force_field.get_parameter_handler(handler).parameters
     }
 
     def find(pattern: str) -> str:
