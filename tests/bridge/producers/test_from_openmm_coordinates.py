@@ -181,18 +181,24 @@ def test_an_improper_with_global_parameters_is_refused():
 COMPOUND = [
     # Atoms in another order, and parameters in another order than the form's.
     ("2*c*(angle(p3,p1,p2)-a)*(distance(p1,p3)-b)", 3, ("a", "b", "c"), (1.9, 0.15, 800.0), "bond_angle"),
-    (
-        "c*(x-a)*(y-b); x=distance(p1,p2); y=distance(p2,p3)",
-        3, ("a", "b", "c"), (0.1, 0.2, -90.0), "bond_bond"),
+    ("c*(x-a)*(y-b); x=distance(p1,p2); y=distance(p2,p3)", 3, ("a", "b", "c"), (0.1, 0.2, -90.0), "bond_bond"),
     (
         "(distance(p3,p4)-r0)*(a*cos(x)+b*(2*cos(x)^2-1)+c*cos(3*x)); x=dihedral(p4,p3,p2,p1)",
-        4, ("r0", "a", "b", "c"), (0.12, 20.0, -7.0, 3.0), "end_bond_torsion"),
+        4,
+        ("r0", "a", "b", "c"),
+        (0.12, 20.0, -7.0, 3.0),
+        "end_bond_torsion",
+    ),
     (
         "k*cos(dihedral(p1,p2,p3,p4))*(angle(p1,p2,p3)-a)*(b-angle(p2,p3,p4))",
-        4, ("a", "b", "k"), (1.9, 2.0, 30.0), "angle_angle_torsion"),
+        4,
+        ("a", "b", "k"),
+        (1.9, 2.0, 30.0),
+        "angle_angle_torsion",
+    ),
     ("k*(angle(p2,p1,p3)-a)*(angle(p2,p1,p4)-b)", 4, ("a", "b", "k"), (1.9, 2.0, 30.0), "angle_angle"),
     ("0.5*k*(angle(p1,p2,p3)-t)^2", 3, ("k", "t"), (300.0, 1.9), "harmonic_angle"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("expression", "n_atoms", "names", "values", "form"), COMPOUND)
