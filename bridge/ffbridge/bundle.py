@@ -23,7 +23,7 @@ from ffbridge.forms import forms
 from ffbridge.mapping import MAPPINGS
 from ffbridge.registry import backend_of
 from ffbridge.table import ParameterKey, Table
-from ffbridge.term import Constraints, Exceptions, Term
+from ffbridge.term import Constraints, Exceptions, Overrides, Term
 
 __all__ = ["FORMAT", "VERSION", "Bundle", "Model"]
 
@@ -248,6 +248,8 @@ class Bundle:
         for name, term in self.terms.items():
             arrays[f"terms/{name}/indices"] = term.indices
             arrays |= {f"terms/{name}/mapping/{key}": value for key, value in term.mapping.arrays().items()}
+            if term.overrides is not None:
+                arrays[f"terms/{name}/overrides/pairs"] = term.overrides.pairs
         for name, model in self.models.items():
             arrays |= {f"models/{name}/{key}": value for key, value in model.weights.items()}
         return arrays
@@ -281,6 +283,11 @@ class Bundle:
             mapping = MAPPINGS[kind]
             return mapping(**{part.name: take(f"{path}/{part.name}") for part in fields(mapping)})
 
+        def take_overrides(name: str, entry: MappingABC[str, Any]) -> Overrides | None:
+            if "overrides" not in entry:
+                return None
+            return Overrides(table=entry["overrides"], pairs=take(f"terms/{name}/overrides/pairs"))
+
         tables = {
             name: Table(
                 values=take(f"tables/{name}/values"),
@@ -298,6 +305,7 @@ class Bundle:
                 table=entry["table"],
                 mapping=take_mapping(f"terms/{name}/mapping", entry["mapping"]),
                 settings=dict(entry.get("settings", {})),
+                overrides=take_overrides(name, entry),
             )
             for name, entry in document["terms"].items()
         }
@@ -364,4 +372,6 @@ def _term_document(term: Term) -> dict[str, Any]:
     entry: dict[str, Any] = {"form": term.form, "table": term.table, "mapping": term.mapping.kind}
     if term.settings:
         entry["settings"] = dict(term.settings)
+    if term.overrides is not None:
+        entry["overrides"] = term.overrides.table
     return entry

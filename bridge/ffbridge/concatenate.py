@@ -15,9 +15,10 @@ from ffbridge.exchange import share
 from ffbridge.mapping import Identity, Linear, Select
 from ffbridge.mapping import Mapping as ParameterMapping
 from ffbridge.merging import Ints, MergedTable, join_reals, merge_tables
+from ffbridge.merging_overrides import merge_overrides
 from ffbridge.registry import backend_of
 from ffbridge.snapshot import snapshot
-from ffbridge.term import Term
+from ffbridge.term import Overrides, Term
 
 __all__ = ["concatenate"]
 
@@ -154,13 +155,14 @@ class _Batch:
         (first, reference), *others = having.items()
         for number, term in others:
             _require_like(name, first, reference, number, term)
-        merged = tables[reference.table]
+        merged, overrides = tables[reference.table], merge_overrides(name, having, tables)
         return Term(
             form=reference.form,
             indices=self._place(self._joined_indices({number: term.indices for number, term in having.items()})),
             table=reference.table,
             mapping=self._mapping(name, having, merged),
             settings=reference.settings,
+            overrides=None if overrides is None else Overrides(overrides[0], self._place(overrides[1])),
         )
 
     def _mapping(self, name: str, having: Mapping[int, Term], merged: MergedTable) -> ParameterMapping:

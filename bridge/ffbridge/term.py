@@ -9,7 +9,23 @@ from typing import Any
 from ffbridge.backend import Array
 from ffbridge.mapping import Mapping
 
-__all__ = ["Constraints", "Exceptions", "Term"]
+__all__ = ["Constraints", "Exceptions", "Overrides", "Term"]
+
+
+@dataclass(frozen=True, eq=False)
+class Overrides:
+    """Pairs of a nonbonded term's parameters that are not mixed: their pairs of atoms have parameters of their own.
+
+    CHARMM calls it NBFIX, GROMACS ``nonbond_params``. A pair of atoms with the rows a and b of the term's table has row
+    k of another table where ``pairs[k]`` is a and b.
+
+    Attributes:
+        table: name of the table that holds the parameters, one row for each pair.
+        pairs: ``(n_overrides, 2) int32``, rows of the term's table, first <= second, each pair once.
+    """
+
+    table: str
+    pairs: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +40,7 @@ class Term:
         mapping: from the table's rows to the interactions.
         settings: what a nonbonded form needs beside parameters (``method``, ``cutoff``, ``mixing_rule``,
             ``coulomb_constant``) or a site's local coordinates (``origin_weights``, ``x_weights``, ``y_weights``).
+        overrides: pairs of a nonbonded term's parameters that are not mixed, if there are such.
     """
 
     form: str
@@ -31,6 +48,12 @@ class Term:
     table: str
     mapping: Mapping
     settings: MappingABC[str, Any] = field(default_factory=dict)
+    overrides: Overrides | None = None
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables that it uses: its own, and that of its overrides."""
+        return (self.table,) if self.overrides is None else (self.table, self.overrides.table)
 
     def __len__(self) -> int:
         """Return the number of interactions, n_terms."""

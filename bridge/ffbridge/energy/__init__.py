@@ -10,6 +10,7 @@ module                 holds
 :mod:`.cmap`           correction maps, splines of two dihedrals
 :mod:`.mixing`         mixing rules: parameters of pairs from those of atoms, with their derivatives
 :mod:`.nonbonded`      forms of atom pairs, with their derivatives
+:mod:`.overrides`      pairs whose parameters are listed instead of mixed, with their derivatives
 :mod:`.methods`        nonbonded methods: factors of a pair's energy that end at a cutoff, with their derivatives
 :mod:`.pairs`          which pairs of atoms interact
 :mod:`.plan`           what a bundle becomes before it is evaluated: index arrays and a hashable structure

@@ -17,6 +17,7 @@ from ffbridge.bundle import Bundle
 from ffbridge.energy.bonded import BONDED, HIGHEST_PERIODICITY
 from ffbridge.energy.methods import METHODS, PLAIN_METHOD
 from ffbridge.energy.nonbonded import NONBONDED
+from ffbridge.energy.overrides import override_arrays
 from ffbridge.energy.pairs import PairList, pair_list
 from ffbridge.energy.virtual_sites import SITES
 from ffbridge.errors import UnsupportedError
@@ -38,6 +39,7 @@ class TermStructure:
         settings: the term's settings, sorted.
         pairs: for a nonbonded form, the prefix of its pair list, which terms over the same atoms share; empty for
             others.
+        overrides: the table with parameters of pairs that are not mixed; empty if there is none.
     """
 
     name: str
@@ -46,6 +48,7 @@ class TermStructure:
     mapping: str
     settings: tuple[tuple[str, Any], ...]
     pairs: str = ""
+    overrides: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,9 @@ def plan(
 
     Arrays: for a bonded term ``NAME/atoms (n_terms * arity,)`` and ``NAME/systems (n_terms,)``; for a pair list
     ``PAIRS/atoms (2 n_pairs,)``, ``PAIRS/rows (2 n_pairs,)`` (rows of the term that belong to these atoms),
-    ``PAIRS/systems``, the kept fractions, and which pairs are exceptions; for each mapping ``NAME/mapping/…``.
+    ``PAIRS/systems``, the kept fractions, and which pairs are exceptions; for a term with overrides
+    ``NAME/overridden (n_pairs, 1)`` and ``NAME/override (n_pairs,)``, which pairs of the list have a row of the
+    overrides' table, and which, 0 for others; for each mapping ``NAME/mapping/…``.
 
     Args:
         bundle: what to evaluate.
@@ -98,6 +103,8 @@ def plan(
             pairs = _shared_pairs(term, structures, bundle) or f"{name}/pairs"
             if f"{pairs}/atoms" not in arrays:
                 arrays |= _pair_arrays(pairs, term, bundle)
+            if term.overrides is not None:
+                arrays |= override_arrays(name, term, arrays[f"{pairs}/rows"])
         structures.append(_structure(name, term, pairs))
     sites, of_sites = plan_sites(bundle)
     return Structure(bundle.n_systems, tuple(structures), sites), arrays | of_sites
@@ -134,7 +141,8 @@ def plan_sites(bundle: Bundle) -> tuple[tuple[TermStructure, ...], dict[str, np.
 
 def _structure(name: str, term: Term, pairs: str = "") -> TermStructure:
     settings = tuple((key, _hashable(value)) for key, value in sorted(term.settings.items()))
-    return TermStructure(name, term.form, term.table, term.mapping.kind, settings, pairs)
+    overrides = "" if term.overrides is None else term.overrides.table
+    return TermStructure(name, term.form, term.table, term.mapping.kind, settings, pairs, overrides)
 
 
 def _refuse_unsupported(name: str, term: Term, declared: Form, bundle: Bundle) -> None:

@@ -15,6 +15,7 @@ from ffbridge.energy.bonded import BONDED
 from ffbridge.energy.geometry import distance, measure, pull_back
 from ffbridge.energy.methods import METHODS, Method
 from ffbridge.energy.nonbonded import NONBONDED
+from ffbridge.energy.overrides import overridden, overridden_pullback
 from ffbridge.energy.plan import Structure, TermStructure
 from ffbridge.forms import InternalCoordinate, form
 from ffbridge.mapping import MAPPINGS, Linear
@@ -51,6 +52,8 @@ def energies(backend: Backend, structure: Structure, arrays: Arrays, x: Array, t
             settings = dict(term.settings)
             mixing = NONBONDED[term.form].mixing_of(settings)
             pair_parameters = mixing.mix(xp, settings, *_by_pair(xp, term, arrays, mixing.variables(xp, *columns)))
+            if term.overrides:
+                pair_parameters = overridden(xp, term.name, arrays, tables[term.overrides], pair_parameters)
             each = _pair_energy(backend, term, arrays, distances[term.pairs], pair_parameters)
         else:
             declared = form(term.form)
@@ -78,19 +81,17 @@ def derivatives(
     du_dx = xp.zeros_like(x)
     du_dtables = {name: xp.zeros_like(table) for name, table in tables.items()}
     for term in structure.terms:
-        mapping = mapping_of(term, arrays)
-        parameters = mapping.apply(tables[term.table])
         declared = form(term.form)
         taken, arity = (_PAIR, 2) if term.pairs else (declared.coordinates, declared.arity)
         q, states = measure(xp, taken, _corners(xp, term, arrays, x, arity))
         differentiate = _pair_derivatives if term.pairs else _bonded_derivatives
         weight = 1.0 if cotangents is None else xp.take(cotangents[term.name], _systems(term, arrays), axis=0)
-        each, du_dq, du_dp = differentiate(backend, term, arrays, q, parameters, weight)
+        each, du_dq, by_table = differentiate(backend, term, arrays, q, tables, weight)
         result[term.name] = by_system(backend, structure, term, arrays, each)
         flat = xp.reshape(xp.stack(pull_back(xp, taken, states, du_dq, arity), axis=1), (-1, *x.shape[1:]))
         du_dx = du_dx + backend.segment_sum(flat, _atoms(term, arrays), x.shape[0])
-        du_dtable = mapping.pullback(xp.concat(du_dp, axis=1), tables[term.table].shape[0])
-        du_dtables[term.table] = du_dtables[term.table] + du_dtable
+        for name, du_dtable in by_table.items():
+            du_dtables[name] = du_dtables[name] + du_dtable
     return result, du_dx, du_dtables
 
 
@@ -99,15 +100,16 @@ def _bonded_derivatives(
     term: TermStructure,
     arrays: Arrays,
     q: tuple[Any, ...],
-    parameters: Array,
+    tables: Arrays,
     weight: Array | float,
-) -> tuple[Array, list[Array], list[Array]]:
-    """Return U ``(n, n_conformers)``, weighted dU/dq likewise, and weighted dU/dp ``(n, ·)`` summed over conformers."""
+) -> tuple[Array, list[Array], dict[str, Array]]:
+    """Return U ``(n, n_conformers)``, weighted dU/dq likewise, and weighted dU/d table summed over conformers."""
     xp, bonded = backend.namespace, BONDED[term.form]
-    columns, settings = _columns(xp, term, parameters), dict(term.settings)
+    columns, settings = parameter_columns(xp, term, arrays, tables[term.table]), dict(term.settings)
     each = bonded.energy(xp, *q, *columns, **settings)
     du_dq, du_dp = bonded.derivatives(xp, *q, *columns, **settings)
-    return each, [weight * du for du in du_dq], [_over_conformers(xp, weight, du) for du in du_dp]
+    summed = xp.concat([_over_conformers(xp, weight, du) for du in du_dp], axis=1)
+    return each, [weight * du for du in du_dq], {term.table: _pulled_back(term, arrays, summed, tables)}
 
 
 def _over_conformers(xp: Any, weight: Array | float, du: Array) -> Array:
@@ -122,15 +124,17 @@ def _pair_derivatives(
     term: TermStructure,
     arrays: Arrays,
     q: tuple[Any, ...],
-    parameters: Array,
+    tables: Arrays,
     weight: Array | float,
-) -> tuple[Array, list[Array], list[Array]]:
-    """Return U ``(n_pairs, n_conformers)``, weighted dU/dr likewise, and weighted dU/dp ``(n_rows, 1)`` by column."""
+) -> tuple[Array, list[Array], dict[str, Array]]:
+    """Return U ``(n_pairs, n_conformers)``, weighted dU/dr likewise, and weighted dU/d table summed over conformers."""
     xp, pair_form, (r,) = backend.namespace, NONBONDED[term.form], q
-    settings, columns = dict(term.settings), _columns(xp, term, parameters)
+    settings, columns = dict(term.settings), parameter_columns(xp, term, arrays, tables[term.table])
     mixing = pair_form.mixing_of(settings)
     first, second = _by_pair(xp, term, arrays, mixing.variables(xp, *columns))
     mixed = mixing.mix(xp, settings, first, second)
+    if term.overrides:
+        mixed = overridden(xp, term.name, arrays, tables[term.overrides], mixed)
     each = _pair_energy(backend, term, arrays, r, mixed)
     apart = r > 0
     safe = xp.where(apart, r, 1.0)
@@ -143,17 +147,24 @@ def _pair_derivatives(
         du_dmixed = tuple(du * factor for du in du_dmixed)
     du_dr = xp.where(apart, du_dr * share, 0.0)
     by_pair = tuple(xp.sum(xp.where(apart, du * share, 0.0), axis=1, keepdims=True) for du in du_dmixed)
+    by_table = {}
+    if term.overrides:
+        own = (backend, term.name, arrays, tables[term.overrides])
+        by_pair, by_table[term.overrides] = overridden_pullback(*own, by_pair)
     ends = (
         mixing.mix_pullback(xp, settings, first, second, by_pair),
         mixing.mix_pullback(xp, settings, second, first, by_pair),
     )
-    rows, n_rows = arrays[f"{term.pairs}/rows"], parameters.shape[0]
+    rows, n_rows = arrays[f"{term.pairs}/rows"], columns[0].shape[0]
     du_dvariables = tuple(
         backend.segment_sum(xp.reshape(xp.stack(both, axis=1), (-1, 1)), rows, n_rows)
         for both in zip(*ends, strict=True)
     )
-    du_dp = mixing.variables_pullback(xp, columns, du_dvariables)
-    return each, [du_dr], list(du_dp)
+    du_dp = xp.concat(mixing.variables_pullback(xp, columns, du_dvariables), axis=1)
+    # Both may be one table.
+    own_table = _pulled_back(term, arrays, du_dp, tables)
+    by_table[term.table] = own_table + by_table[term.table] if term.table in by_table else own_table
+    return each, [du_dr], by_table
 
 
 def _pair_energy(backend: Backend, term: TermStructure, arrays: Arrays, r: Array, parameters: Sequence[Array]) -> Array:
@@ -165,6 +176,11 @@ def _pair_energy(backend: Backend, term: TermStructure, arrays: Arrays, r: Array
     if method := _method(term):
         each = each * method.evaluate(backend, settings, safe, _excepted(term, arrays))
     return xp.where(apart | (kept == 0), each, xp.inf)
+
+
+def _pulled_back(term: TermStructure, arrays: Arrays, du_dp: Array, tables: Arrays) -> Array:
+    """Return dU/d table ``(n_params, n_columns)`` from dU/dp ``(n_terms, n_columns)``."""
+    return mapping_of(term, arrays).pullback(du_dp, tables[term.table].shape[0])
 
 
 def mapping_of(term: TermStructure, arrays: Arrays) -> ParameterMapping:

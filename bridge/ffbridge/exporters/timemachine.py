@@ -144,6 +144,8 @@ def refuse(name: str, term: Term, declared: Form, bundle: Bundle) -> None:
                 f"terms/{name}/settings/{setting}: {term.settings[setting]!r}; timemachine evaluates {known} for the "
                 f"form {term.form!r}"
             )
+    if term.overrides is not None:
+        raise UnsupportedError(f"terms/{name}/overrides: timemachine mixes the parameters of every pair")
     if term.settings.get("periodic") and bundle.box is not None and (bundle.box[:, ~np.eye(3, dtype=bool)] != 0).any():
         raise UnsupportedError("box: timemachine evaluates orthorhombic boxes only, and one of the systems' is not")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ffbridge.rules import models, parameters, settings, topology
+from ffbridge.rules import models, overrides, parameters, settings, topology
 from ffbridge.rules.document import document_faults
 from ffbridge.rules.fault import Fault
 from ffbridge.rules.layout import layout_faults, sound_arrays
@@ -38,5 +38,5 @@ def _content_faults(document: Mapping[str, Any], arrays: NumPyArrays) -> Iterato
     """Faults that presuppose a document of the right form: its members can be relied on."""
     yield from layout_faults(document, arrays)
     sound = sound_arrays(document, arrays)
-    for check in (topology.faults, parameters.faults, settings.faults, models.faults):
+    for check in (topology.faults, parameters.faults, overrides.faults, settings.faults, models.faults):
         yield from check(document, sound)

@@ -41,12 +41,17 @@ def document_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
 
 def _dangling(document: Mapping[str, Any]) -> Iterator[Fault]:
     tables, models = document["tables"], document.get("models", {})
-    used = {term["table"] for term in document["terms"].values()}
+    terms = document["terms"].values()
+    used = {term["table"] for term in terms} | {term["overrides"] for term in terms if "overrides" in term}
     unused = set(tables) - used if used <= set(tables) else set()
     for name, term in document["terms"].items():
         if term["table"] not in tables:
             known = ", ".join(sorted(tables)) or "none"
             yield Fault(f"terms/{name}/table", f"there is no table {term['table']!r}; there are: {known}", "I-2")
+        if "overrides" in term and term["overrides"] not in tables:
+            known = ", ".join(sorted(tables)) or "none"
+            message = f"there is no table {term['overrides']!r}; there are: {known}"
+            yield Fault(f"terms/{name}/overrides", message, "O-1")
     for name, table in tables.items():
         if name in unused:
             yield Fault(f"tables/{name}", "no term uses this table: leave it out, or name it in a term", "T-5")

@@ -102,6 +102,8 @@ def _expected_of_term(name: str, term: Mapping[str, Any], arrays: Arrays) -> dic
     form = forms().get(term["form"])
     arity: Size = form.arity if form else f"arity of form {term['form']}"
     found = {f"terms/{name}/indices": Expected(INDEX, (rows, arity))}
+    if "overrides" in term:
+        found[f"terms/{name}/overrides/pairs"] = Expected(INDEX, (f"rows of table {term['overrides']}", 2))
     mapping = f"terms/{name}/mapping"
     if term["mapping"] == "select":
         found[f"{mapping}/index"] = Expected(INDEX, (rows,))

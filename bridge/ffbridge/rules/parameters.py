@@ -29,20 +29,36 @@ def faults(document: Mapping[str, Any], arrays: Arrays) -> Iterator[Fault]:
             known = ", ".join(sorted(forms()))
             yield Fault(f"terms/{name}/form", f"unknown form {term['form']!r}; the standard has: {known}", "I-1")
             continue
-        table = document["tables"][term["table"]]
+        used = [(term["table"], term["mapping"])]
+        used += [(term["overrides"], "identity")] if "overrides" in term else []
+        for table, mapping in used:
+            if (table, form.name) not in seen:
+                yield from _table_faults(table, form, term, mapping, document, arrays)
+                seen.add((table, form.name))
         values = arrays.get(f"tables/{term['table']}/values")
-        columns, problem = _columns(form, term.get("settings", {}), len(table["columns"]))
-        fits = table["columns"] == [column.name for column in columns]
-        if (term["table"], form.name) not in seen:
-            if problem:
-                yield Fault(f"tables/{term['table']}/columns", problem, "T-1")
-            else:
-                yield from _column_faults(term["table"], table, form.name, columns)
-            if fits and values is not None:
-                yield from _value_faults(term["table"], columns, values, term["mapping"])
-            seen.add((term["table"], form.name))
         if values is not None:
+            columns, fits = _fitting(form, term, document["tables"][term["table"]])
             yield from _mapping_faults(name, term, columns if fits else (), values, arrays)
+
+
+def _fitting(form: Form, term: Mapping[str, Any], table: Mapping[str, Any]) -> tuple[tuple[Column, ...], bool]:
+    """Return the columns that a term's tables must have, and whether one has them."""
+    columns, _ = _columns(form, term.get("settings", {}), len(table["columns"]))
+    return columns, table["columns"] == [column.name for column in columns]
+
+
+def _table_faults(
+    name: str, form: Form, term: Mapping[str, Any], mapping: str, document: Mapping[str, Any], arrays: Arrays
+) -> Iterator[Fault]:
+    """Yield the faults of a table that a term uses."""
+    table, values = document["tables"][name], arrays.get(f"tables/{name}/values")
+    columns, problem = _columns(form, term.get("settings", {}), len(table["columns"]))
+    if problem:
+        yield Fault(f"tables/{name}/columns", problem, "T-1")
+    else:
+        yield from _column_faults(name, table, form.name, columns)
+    if _fitting(form, term, table)[1] and values is not None:
+        yield from _value_faults(name, columns, values, mapping)
 
 
 def _columns(form: Form, settings: Mapping[str, Any], n_columns: int) -> tuple[tuple[Column, ...], str]:

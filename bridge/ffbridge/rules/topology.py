@@ -10,7 +10,7 @@ import numpy as np
 from ffbridge.forms import Form, forms
 from ffbridge.rules.fault import Fault, listed
 
-__all__ = ["faults"]
+__all__ = ["faults", "repeated_rows"]
 
 Array = np.ndarray[Any, Any]
 Arrays = Mapping[str, Array]
@@ -112,12 +112,12 @@ def _has_equal(rows: Array) -> Array:
 
 def _repeated_pairs(path: str, pairs: Array) -> Iterator[Fault]:
     """Yield pairs that stand more than once, in either order."""
-    if (bad := _repeated(np.sort(pairs, axis=1))).any():
+    if (bad := repeated_rows(np.sort(pairs, axis=1))).any():
         rule = {"bonds": "G-4", "exceptions/pairs": "G-7", "constraints/pairs": "G-8"}[path]
         yield Fault(f"{path}{listed(bad)}", "each pair must stand once, in either order", rule)
 
 
-def _repeated(rows: Array) -> Array:
+def repeated_rows(rows: Array) -> Array:
     """Return which rows ``(n, k)`` are equal to an earlier row, ``(n,)``."""
     order = np.lexsort(rows.T[::-1])
     same = (rows[order][1:] == rows[order][:-1]).all(axis=1)
@@ -133,7 +133,7 @@ def _term_faults(path: str, indices: Array, form: Form, arrays: Arrays) -> Itera
         if (bad := np.any(each, axis=0)).any():
             kinds = " or ".join(sorted({coordinate.kind for coordinate in form.coordinates}))
             yield Fault(f"{path}{listed(bad)}", f"the atoms of each {kinds} of a row must all be different", "I-5")
-    if form.kind == "nonbonded" and (bad := _repeated(indices)).any():
+    if form.kind == "nonbonded" and (bad := repeated_rows(indices)).any():
         yield Fault(f"{path}{listed(bad)}", "an atom must stand once in a nonbonded term", "I-6")
 
 
@@ -148,7 +148,7 @@ def _virtual_site_faults(document: Mapping[str, Any], arrays: Arrays) -> Iterato
     }
     sites = np.concatenate([np.zeros(0, dtype=np.int32), *(indices[:, 0] for indices in rows.values())])
     ends = np.cumsum([len(indices) for indices in rows.values()], dtype=np.int64)
-    repeated = np.split(_repeated(sites[:, None]), ends[:-1])
+    repeated = np.split(repeated_rows(sites[:, None]), ends[:-1])
     for (path, indices), bad in zip(rows.items(), repeated, strict=False):
         if bad.any():
             yield Fault(f"{path}{listed(bad)}", "an atom can be placed as a virtual site once", "G-9")

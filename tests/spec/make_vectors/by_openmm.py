@@ -96,7 +96,7 @@ def figures(document, arrays, positions):
         energies[name] = np.zeros((len(positions), len(offsets) - 1))
         for system, (start, stop) in enumerate(pairwise(offsets)):
             rows = np.flatnonzero((indices[:, 0] >= start) & (indices[:, 0] < stop))
-            evaluate = _bonded if term["form"] in KIND else _nonbonded
+            evaluate = _bonded if term["form"] in KIND else nonbonded
             found = evaluate(term, indices[rows].tolist(), matrix[rows], theta, arrays, positions)
             energies[name][:, system] = found[0]
             forces += found[1]
@@ -139,15 +139,15 @@ def _bonded(term, atoms, matrix, theta, arrays, positions):
         for row, values_of_row in enumerate(parameters):
             getattr(force, f"add{kind}")(*atoms[row], *order(*values_of_row))
     else:
-        force = _custom(FORMULAS[form], kind, names, atoms, values, np.zeros((len(atoms), len(FREE[form]))))
-    gradient = _gradient(FORMULAS[form], form, kind, names, atoms, values, matrix, theta.shape, positions)
+        force = custom(FORMULAS[form], kind, names, atoms, values, np.zeros((len(atoms), len(FREE[form]))))
+    gradient = gradient_of(FORMULAS[form], form, kind, names, atoms, values, matrix, theta.shape, positions)
     return *energy_and_forces([force], positions), gradient
 
 
-def _nonbonded(term, indices, matrix, theta, arrays, positions):
+def nonbonded(term, indices, matrix, theta, arrays, positions, *, left_out=()):
     form, settings, members = term["form"], term["settings"], [row[0] for row in indices]
     parameters = dict(zip(members, (matrix @ theta).tolist(), strict=True))
-    kept = _kept(form, arrays)
+    kept = kept_fractions(form, arrays) | dict.fromkeys(left_out, 0.0)
     couples = list(combinations(sorted(members), 2))
     standard = form == "coulomb" or (form, settings["mixing_rule"]) == ("lennard_jones", "lorentz_berthelot")
     forces = (_standard_pairs if standard else _custom_pairs)(term, parameters, kept, couples, positions.shape[1])
@@ -165,7 +165,7 @@ def _nonbonded(term, indices, matrix, theta, arrays, positions):
     names = ["kept", *CONSTANTS.get(form, ())]
     names += [f"{prefix}{name}{side}" for prefix in ("", "d") for side in (1, 2) for name in FREE[form]]
     formula = _mixed(form, settings, raised=True)
-    gradient = _gradient(formula, form, "Bond", names, couples, values, matrix, theta.shape, positions)
+    gradient = gradient_of(formula, form, "Bond", names, couples, values, matrix, theta.shape, positions)
     return *energy_and_forces(forces, positions), gradient
 
 
@@ -215,7 +215,7 @@ def _custom_pairs(term, parameters, kept, couples, n_atoms):
     return [pairs, exceptions]
 
 
-def _kept(form, arrays):
+def kept_fractions(form, arrays):
     if "exceptions/pairs" not in arrays:
         return {}
     fractions = arrays["exceptions/kept_charge" if form == "coulomb" else "exceptions/kept_lj"]
@@ -234,10 +234,10 @@ def _exception(form, fraction, one, two):
     return fraction * one[0] * two[0], 1, 0
 
 
-def _gradient(formula, form, kind, names, atoms, values, matrix, shape, positions):
+def gradient_of(formula, form, kind, names, atoms, values, matrix, shape, positions):
     """dU/dtable summed over conformers: one entry of the table is raised at a time, by M in each interaction."""
     gradient, still = np.zeros(shape), np.zeros((len(matrix), len(FREE[form])))
-    force = _custom(formula, kind, names, atoms, values, still)
+    force = custom(formula, kind, names, atoms, values, still)
     force.addEnergyParameterDerivative("h")
     context = context_of([force], positions.shape[1])
     for entry in np.ndindex(shape[0], len(FREE[form])):
@@ -252,7 +252,7 @@ def _gradient(formula, form, kind, names, atoms, values, matrix, shape, position
     return gradient
 
 
-def _custom(formula, kind, names, atoms, values, shift):
+def custom(formula, kind, names, atoms, values, shift):
     """A custom force of interactions, raised by h times the shift, h = 0."""
     force = getattr(openmm, f"Custom{kind}Force")(formula)
     for name in names:

@@ -180,7 +180,95 @@ CHANGES_OF_SITES = {
 }  # fmt: skip
 
 
-_BASES = {"full": CHANGES, "other_forms": CHANGES_OF_OTHER_FORMS, "virtual_sites": CHANGES_OF_SITES}
+LINEAR = (
+    {"terms/vdw/mapping/index": None}
+    | {f"terms/vdw/mapping/{part}": ints(values) for part, values in (("offsets", range(5)), ("columns", [0, 1, 2, 2]))}
+    | {"terms/vdw/mapping/weights": reals([1, 1, 1, 1])}
+)
+LATTICE = {"method": "ljpme", "tolerance": 1e-4, "switch_distance": None, "periodic": None}
+BOX = {"box": reals([[[2, 0, 0], [0, 2, 0], [0, 0, 2]]])}
+OF_BONDS = {
+    "tables": {"bonds": valid.BOND},
+    "terms": {
+        "vdw": {"overrides": None},
+        "bonds": valid.term("harmonic_bond", "bonds", "identity") | {"overrides": "bonds"},
+    },
+}
+PAIRS = "terms/vdw/overrides/pairs"
+
+CHANGES_OF_OVERRIDES = {
+    "overrides_unknown": (
+        "O-1",
+        "terms/vdw/overrides",
+        "a table of overrides that is not there",
+        in_term("vdw", overrides="nbfix"),
+        {},
+    ),
+    "overrides_of_sums": (
+        "O-2",
+        "terms/vdw/overrides",
+        "overrides of a term that sums rows",
+        in_term("vdw", mapping="linear"),
+        LINEAR,
+    ),
+    "overrides_of_lattice_sums": (
+        "O-2",
+        "terms/vdw/overrides",
+        "overrides of a lattice sum",
+        in_term("vdw", settings=LATTICE),
+        BOX,
+    ),
+    "overrides_of_bonds": (
+        "O-2",
+        "terms/bonds/overrides",
+        "overrides of a form that does not mix",
+        OF_BONDS,
+        {
+            "tables/bonds/values": reals([[1, 2]]),
+            "terms/bonds/indices": ints([[0, 1]]),
+            "terms/bonds/overrides/pairs": ints([[0, 0]]),
+            PAIRS: None,
+            "tables/vdw_overrides/values": reals([[0.33, 0.35], [0.28, 0.31]]),
+        },
+    ),
+    "overrides_out_of_range": (
+        "O-3",
+        f"{PAIRS}[1]",
+        "a pair of a row that the table does not have",
+        {},
+        {PAIRS: ints([[0, 1], [2, 3]])},
+    ),
+    "overrides_reversed": (
+        "O-3",
+        f"{PAIRS}[0]",
+        "a pair whose first row is greater",
+        {},
+        {PAIRS: ints([[1, 0], [2, 2]])},
+    ),
+    "overrides_repeated": ("O-3", f"{PAIRS}[1]", "a pair that stands twice", {}, {PAIRS: ints([[0, 1], [0, 1]])}),
+    "overrides_too_few": ("A-3", PAIRS, "fewer pairs than rows", {}, {PAIRS: ints([[0, 1]])}),
+    "overrides_of_other_columns": (
+        "T-1",
+        "tables/none/columns",
+        "overrides with columns of another form",
+        in_table("none", columns=["charge", "epsilon"]),
+        {},
+    ),
+    "overrides_below_minimum": (
+        "T-7",
+        "tables/vdw_overrides/values[0]",
+        "an override with a negative sigma",
+        {},
+        {"tables/vdw_overrides/values": reals([[-0.33, 0.35], [0.28, 0.31]])},
+    ),
+}
+
+_BASES = {
+    "full": CHANGES,
+    "other_forms": CHANGES_OF_OTHER_FORMS,
+    "virtual_sites": CHANGES_OF_SITES,
+    "overrides": CHANGES_OF_OVERRIDES,
+}
 
 
 def vectors():

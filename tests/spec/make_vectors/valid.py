@@ -336,6 +336,31 @@ def virtual_sites():
     }
 
 
+def overrides():
+    """Pairs of rows that are not mixed, of a term within a cutoff, and a term of which no pair is listed."""
+    switched = {"method": "cutoff", "cutoff": 0.9, "switch_distance": 0.8, "periodic": False}
+    settings = {"mixing_rule": "geometric", **switched}
+    parts = document(
+        tables={"vdw": VDW, "vdw_overrides": VDW, "none": VDW},
+        terms={
+            "vdw": term("lennard_jones", "vdw", "select", settings) | {"overrides": "vdw_overrides"},
+            "more": term("lennard_jones", "vdw_overrides", "identity", NO_CUTOFF_VDW) | {"overrides": "none"},
+        },
+    )
+    return parts, {
+        "system_offsets": ints([0, 4]),
+        "atomic_numbers": ints([11, 17, 8, 8]),
+        "tables/vdw/values": reals([[0.25, 0.2], [0.4, 0.6], [0.3, 0.5]]),
+        "terms/vdw/indices": ints([[0], [1], [2], [3]]),
+        "terms/vdw/mapping/index": ints([0, 1, 2, 2]),
+        "tables/vdw_overrides/values": reals([[0.33, 0.35], [0.28, 0.31]]),
+        "terms/vdw/overrides/pairs": ints([[0, 1], [2, 2]]),
+        "terms/more/indices": ints([[2], [3]]),
+        "tables/none/values": reals([]) | {"shape": [0, 2]},
+        "terms/more/overrides/pairs": ints([]) | {"shape": [0, 2]},
+    }
+
+
 _ALL = (
     *(f"D-{n}" for n in range(1, 7)),
     *(f"T-{n}" for n in range(1, 8)),
@@ -357,6 +382,7 @@ _MADE = {
     "reaction_field": (reaction_field, ("S-1", "S-3", "S-4", "S-5", "S-7")),
     "other_forms": (other_forms, ("I-1", "T-1", "T-2", "T-7", "S-1", "S-2", "S-4", "S-5", "S-6", "S-9")),
     "several_coordinates": (several_coordinates, ("I-1", "I-5", "T-1", "T-2", "S-1", "S-2")),
+    "overrides": (overrides, ("I-1", "T-5", "O-1", "O-2", "O-3")),
     "virtual_sites": (virtual_sites, ("G-9", "I-1", "I-5", "T-1", "T-2", "S-1", "S-10")),
 }
 _WITH_FILE = ("full", "minimal")

@@ -102,6 +102,11 @@ def _refuse_forms(bundle: Bundle) -> None:
                 f"terms/{name}: an Interchange has no {term.form!r}; it has {', '.join(known)}. fb.to_openmm may "
                 "express it"
             )
+        if term.overrides is not None:
+            raise UnsupportedError(
+                f"terms/{name}/overrides: an Interchange mixes the parameters of every pair. fb.to_openmm has pairs of "
+                "their own"
+            )
         if term.form in _NONBONDED and term.form in seen:
             raise UnsupportedError(
                 f"terms/{name}: the bundle has several terms of the form {term.form!r}, and an Interchange has one of "
