@@ -93,11 +93,7 @@ class Form:
 
         A column of the lengths (24, 24) is ``NAME_0_0``, ``NAME_0_1``, … ``NAME_23_23``.
         """
-        return tuple(
-            replace(column, name="_".join([column.name, *map(str, place)]), shape=())
-            for column, lengths in zip(self.columns, self.lengths(settings), strict=True)
-            for place in product(*map(range, lengths))
-        )
+        return _one_for_each_number(self.columns, self.lengths(settings))
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -108,6 +104,15 @@ class Form:
     def units(self) -> tuple[str, ...]:
         """Units of the columns, in order, as declared."""
         return tuple(column.unit for column in self.columns)
+
+
+@cache
+def _one_for_each_number(columns: tuple[Column, ...], lengths: tuple[tuple[int, ...], ...]) -> tuple[Column, ...]:
+    return tuple(
+        replace(column, name="_".join([column.name, *map(str, place)]), shape=())
+        for column, each in zip(columns, lengths, strict=True)
+        for place in product(*map(range, each))
+    )
 
 
 @cache

@@ -153,8 +153,8 @@ def _column(bundle: Bundle, name: str, column: str) -> int:
     if column not in known:
         raise UnknownNameError(f"tables/{name} has no column {column!r}; it has: {', '.join(known)}")
     number = known.index(column)
-    used_as = {term.form for term in bundle.terms.values() if name in term.tables}
-    if any(form(each).columns[number].integer for each in used_as):
+    used_as = [term for term in bundle.terms.values() if name in term.tables]
+    if any(form(term.form).columns_for(term.settings)[number].integer for term in used_as):
         raise BundleError(
             f"tables/{name}/{column}: {column} is not differentiable, because it is an integer: a fit cannot change it"
         )

@@ -48,6 +48,14 @@ def test_the_vector_holds_the_parameters_in_order(backend):
             assert value == SOURCE.table(parameter.table).values[place(parameter)]
 
 
+def test_every_number_of_a_map_can_be_chosen():
+    terms = {"cmap": fb.TermArrays("cmap", [range(16)], [[0, 1, 2, 3, 1, 2, 3, 4]], settings={"size": 4})}
+    source = fb.from_arrays(n_atoms=5, terms=terms)
+    chosen = fb.trainable(source, {"cmap": source.table("cmap").columns})
+    assert chosen.initial.tolist() == list(range(16))
+    assert chosen.tables(2 * chosen.initial)["cmap"].tolist() == [list(range(0, 32, 2))]
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_tables_have_the_vector_where_it_is_selected_and_the_bundle_elsewhere(backend, rng):
     vector = rng.normal(size=len(EXPECTED))

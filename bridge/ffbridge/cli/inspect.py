@@ -53,6 +53,9 @@ def inspect(
         console.print(f"{name}: {shortened(str(value), 300)}", markup=False)
 
 
+_SHOWN_COLUMNS = 12
+
+
 def _content(bundle: Bundle) -> dict[str, Any]:
     """Return the document with sizes and hash."""
     arrays = {
@@ -71,7 +74,7 @@ def _print_rows(bundle: Bundle) -> None:
         rows = [
             (
                 row,
-                *(f"{value:.8g}" for value in values),
+                *_numbers(values),
                 *((key.id, shortened(key.pattern), "" if key.index is None else key.index) if key else ("", "", "")),
             )
             for row, (values, key) in enumerate(
@@ -83,7 +86,14 @@ def _print_rows(bundle: Bundle) -> None:
 
 
 def _columns(table: Any) -> list[str]:
-    return [name if unit == "1" else f"{name} [{unit}]" for name, unit in zip(table.columns, table.units, strict=True)]
+    """Return the columns with their units; of a column that stands for many numbers the first and the last."""
+    names = [name if unit == "1" else f"{name} [{unit}]" for name, unit in zip(table.columns, table.units, strict=True)]
+    return names if len(names) <= _SHOWN_COLUMNS else [names[0], "…", names[-1]]
+
+
+def _numbers(values: list[float]) -> list[str]:
+    numbers = [f"{value:.8g}" for value in values]
+    return numbers if len(numbers) <= _SHOWN_COLUMNS else [numbers[0], "…", numbers[-1]]
 
 
 def _keys(table: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping as MappingABC
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -34,14 +35,16 @@ class TermArrays:
 
     Attributes:
         form: the form, such as ``harmonic_bond``; :func:`ffbridge.forms.forms` lists them with their columns and units.
-        parameters: the columns of the form by name, each ``(n_params,)``; or all of them in the form's order,
+        parameters: the columns of the form by name, each ``(n_params,)``, or ``(n_params, size, size)`` where a column
+            is declared with a shape, as the maps of ``cmap`` are; or all of them in the form's order,
             ``(n_params, n_columns)``. Units as the form declares them: nm, kJ/mol, rad, e.
         indices: ``(n_terms, arity)``, the atoms of each interaction, or a virtual site and its parents. A nonbonded
             form may leave them out: all atoms.
         mapping: which row of the parameters each interaction has, ``(n_terms,)`` of int; or a mapping of another kind.
             Without it, row i is that of interaction i.
         settings: of a nonbonded form, in addition to the defaults: ``method`` ``no_cutoff``, and for ``coulomb``
-            ``coulomb_constant`` of CODATA 2018. ``lennard_jones`` and others need a ``mixing_rule``.
+            ``coulomb_constant`` of CODATA 2018. ``lennard_jones`` and others need a ``mixing_rule``, ``cmap`` needs its
+            ``size``.
         keys: where each row comes from, ``(n_params,)``, all different.
     """
 
@@ -175,10 +178,14 @@ def _term(name: str, given: TermArrays, n_atoms: int) -> tuple[Term, Table]:
         indices = np.arange(n_atoms, dtype=np.int32)[:, None]
     else:
         raise BundleError(f"{path}/indices: missing; {given.form} has {declared.arity} atoms for each interaction")
+    settings = _settings(declared, given.settings)
+    if missing := sorted({setting for column in declared.columns for setting in column.shape} - set(settings)):
+        raise BundleError(f"{path}/settings: {', '.join(missing)} missing; the columns of {given.form} depend on it")
+    columns = declared.columns_for(settings)
     table = Table(
-        values=_parameters(name, given.parameters, declared),
-        columns=declared.column_names,
-        units=declared.units,
+        values=_parameters(name, given.parameters, declared, declared.lengths(settings)),
+        columns=tuple(column.name for column in columns),
+        units=tuple(column.unit for column in columns),
         keys=None if given.keys is None else tuple(given.keys),
     )
     term = Term(
@@ -186,25 +193,29 @@ def _term(name: str, given: TermArrays, n_atoms: int) -> tuple[Term, Table]:
         indices=indices,
         table=name,
         mapping=_mapping(f"{path}/mapping", given.mapping),
-        settings=_settings(declared, given.settings),
+        settings=settings,
     )
     return term, table
 
 
-def _parameters(name: str, parameters: Any, declared: Form) -> NDArray[np.float64]:
+def _parameters(name: str, parameters: Any, declared: Form, lengths: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
     path, columns = f"tables/{name}", declared.column_names
     if not isinstance(parameters, MappingABC):
-        return _reals(path, parameters, columns=len(columns))
+        return _reals(path, parameters, columns=sum(map(prod, lengths)))
     if parameters.keys() != set(columns):
         raise BundleError(
             f"{path}: got the columns {', '.join(sorted(parameters))}; {declared.name} has "
             + ", ".join(f"{column.name} [{column.unit}]" for column in declared.columns)
         )
     values = [_reals(f"{path}/{column}", parameters[column]) for column in columns]
-    if len({value.shape for value in values}) > 1 or values[0].ndim != 1:
+    n_params = len(values[0]) if values[0].ndim else 0
+    expected = [(n_params, *each) for each in lengths]
+    if [value.shape for value in values] != expected:
         shapes = ", ".join(f"{column} {value.shape}" for column, value in zip(columns, values, strict=True))
-        raise BundleError(f"{path}: columns are one-dimensional and of one length, found the shapes {shapes}")
-    return np.stack(values, axis=1)
+        after = f", with {lengths[0]} after it" if any(lengths) else ""
+        raise BundleError(f"{path}: columns are one-dimensional and of one length{after}, found the shapes {shapes}")
+    parts = [np.reshape(value, (n_params, prod(each))) for value, each in zip(values, lengths, strict=True)]
+    return np.concatenate(parts, axis=1)
 
 
 def _mapping(path: str, mapping: Any) -> Mapping:

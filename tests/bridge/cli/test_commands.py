@@ -59,6 +59,15 @@ def test_inspect_shows_terms_tables_keys_and_hash(run, water, bundle):
         assert expected in out
 
 
+def test_inspect_shows_the_first_and_the_last_column_of_a_map(run, tmp_path):
+    terms = {"cmap": fb.TermArrays("cmap", [range(16)], [[0, 1, 2, 3, 1, 2, 3, 4]], settings={"size": 4})}
+    fb.save(fb.from_arrays(n_atoms=5, terms=terms), tmp_path / "map.ffb")
+    code, out, _ = run("inspect", tmp_path / "map.ffb", "--keys")
+    assert code == 0
+    assert "energy_0_0 [kJ/mol], …, energy_3_3 [kJ/mol]" in out
+    assert "energy_0_1" not in out
+
+
 def test_inspect_for_machines_holds_the_document(run, water, bundle):
     code, out, _ = run("inspect", water, "--json")
     content = json.loads(out)

@@ -152,6 +152,14 @@ def test_what_is_wrong_is_told(given, message):
             TermArrays("lennard_jones", {"sigma": [1, 1], "epsilon": [1]}),
             r"tables/t: columns .* found the shapes sigma \(2,\), epsilon \(1,\)",
         ),
+        (
+            TermArrays("cmap", {"energy": np.zeros((1, 4, 5))}, [range(8)], settings={"size": 4}),
+            r"tables/t: columns .* of one length, with \(4, 4\) after it, found the shapes energy \(1, 4, 5\)",
+        ),
+        (
+            TermArrays("cmap", {"energy": np.zeros((1, 4, 4))}, [range(8)]),
+            "terms/t/settings: size missing; the columns",
+        ),
         (TermArrays("coulomb", [[1, 1]]), r"tables/t: got the shape \(1, 2\), expected \(n, 1\)"),
         (TermArrays("coulomb", [[1]] * 3), "M-2"),
         (TermArrays("lennard_jones", [[1, 1]] * 2), "S-4.*mixing_rule|mixing_rule.*S-"),
@@ -161,6 +169,22 @@ def test_what_is_wrong_is_told(given, message):
 def test_what_is_wrong_in_a_term_is_told(term, message):
     with pytest.raises(BundleError, match=message):
         from_arrays(n_atoms=2, terms={"t": term})
+
+
+def test_maps_are_given_as_grids():
+    grids = np.random.default_rng(1).normal(size=(2, 5, 5))
+    chain = [[0, 1, 2, 3, 1, 2, 3, 4], [1, 2, 3, 4, 2, 3, 4, 5]]
+    by_name, by_rows = (
+        from_arrays(n_atoms=6, terms={"cmap": TermArrays("cmap", given, chain, settings={"size": 5})})
+        for given in ({"energy": grids}, grids.reshape(2, 25))
+    )
+    assert by_name.content_hash == by_rows.content_hash
+    table = by_name.tables["cmap"]
+    assert table.column("energy_3_1").tolist() == grids[:, 3, 1].tolist()
+    assert from_arrays(
+        n_atoms=6,
+        terms={"cmap": TermArrays("cmap", {"energy": np.zeros((0, 5, 5))}, np.zeros((0, 8)), settings={"size": 5})},
+    )
 
 
 def test_an_unknown_form_is_told():
