@@ -19,6 +19,8 @@ __all__ = ["SITES", "SiteForm", "local_coordinates", "out_of_plane", "two_partic
 Settings = Mapping[str, Any]
 Pullback = tuple[list[Array], tuple[Array, ...]]
 
+_WEIGHTS = ("origin_weights", "x_weights", "y_weights")
+
 
 @dataclass(frozen=True)
 class SiteForm:
@@ -72,7 +74,7 @@ def _out_of_plane_pullback(
 def local_coordinates(xp: Any, settings: Settings, parents: Sequence[Array], geometry: Sequence[Array]) -> Array:
     """Return o + x x̂ + y ŷ + z ẑ in the frame that weights of the parents define (OpenMM's LocalCoordinatesSite)."""
     frame, (x, y, z) = _frame(xp, settings, parents), _columns(geometry)
-    return _weighted(settings["origin_weights"], parents) + x * frame.x + y * cross(xp, frame.z, frame.x) + z * frame.z
+    return frame.origin + x * frame.x + y * cross(xp, frame.z, frame.x) + z * frame.z
 
 
 def _local_coordinates_pullback(
@@ -86,16 +88,17 @@ def _local_coordinates_pullback(
     normal = _direction_pullback(xp, frame.z, frame.length_z, on_z)
     first = _direction_pullback(xp, frame.x, frame.length_x, on_x) + cross(xp, frame.second, normal)
     second = cross(xp, normal, frame.first)
-    rows = zip(*(settings[name] for name in ("origin_weights", "x_weights", "y_weights")), strict=True)
-    ends = [origin * gradient + along * first + other * second for origin, along, other in rows]
+    weights = zip(*(settings[name][1:] for name in _WEIGHTS), strict=True)
+    others = [origin * gradient + along * first + other * second for origin, along, other in weights]
     du_dp = tuple(dot(xp, axis, gradient) for axis in (frame.x, cross(xp, frame.z, frame.x), frame.z))
-    return ends, du_dp
+    return [gradient - sum(others), *others], du_dp
 
 
 @dataclass(frozen=True, eq=False)
 class _Frame:
-    """x' and y' as `first` and `second`, the directions x̂ and ẑ, and the lengths of x' and of x' × y'."""
+    """The origin; x' and y' as `first` and `second`; the directions x̂ and ẑ, and the lengths of x' and of x' × y'."""
 
+    origin: Array
     first: Array
     second: Array
     x: Array
@@ -105,23 +108,21 @@ class _Frame:
 
 
 def _frame(xp: Any, settings: Settings, parents: Sequence[Array]) -> _Frame:
-    first, second = _weighted(settings["x_weights"], parents), _weighted(settings["y_weights"], parents)
+    # By differences from the first parent a frame moves with its parents to the last digit, and parents that coincide
+    # have no direction instead of that of rounding errors. The first weights follow from the sums of all.
+    differences = [parent - parents[0] for parent in parents[1:]]
+    of_origin, first, second = (
+        sum(weight * each for weight, each in zip(settings[name][1:], differences, strict=True)) for name in _WEIGHTS
+    )
     normal = cross(xp, first, second)
     lengths = norm(xp, first), norm(xp, normal)
     x, z = (over(xp, vector, length[:, None]) for vector, length in zip((first, normal), lengths, strict=True))
-    return _Frame(first, second, x, z, *lengths)
+    return _Frame(parents[0] + of_origin, first, second, x, z, *lengths)
 
 
 def _columns(geometry: Sequence[Array]) -> list[Array]:
     """Return parameters ``(n, 1)`` ready to meet vectors ``(n, 3, n_conformers)``."""
     return [column[:, None] for column in geometry]
-
-
-def _weighted(weights: Sequence[float], parents: Sequence[Array]) -> Array:
-    first, *others = (weight * parent for weight, parent in zip(weights, parents, strict=True))
-    for other in others:
-        first = first + other
-    return first
 
 
 def _direction_pullback(xp: Any, unit: Array, length: Array, gradient: Array) -> Array:

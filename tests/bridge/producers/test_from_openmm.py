@@ -230,15 +230,6 @@ def test_frames_are_terms():
     assert terms["local_coordinates_3_sites"].mapping.index.tolist() == [0, 0]
 
 
-def test_weights_that_hardly_sum_to_1_stay_what_they_are():
-    system = particles(4)
-    system.setVirtualSite(3, openmm.ThreeParticleAverageSite(0, 1, 2, 0.5, 0.3, 0.2000005))
-    x = 10 + np.random.default_rng(5).normal(size=(4, 3))
-    bundle = from_openmm(system)
-    np.testing.assert_allclose(placed(to_openmm(bundle), x), placed(system, x), rtol=1e-12)
-    assert bundle.term("local_coordinates_3_sites").settings["origin_weights"] == [0.5, 0.3, 0.2000005]
-
-
 def local(*weights, place=(0.1, 0, 0)):
     """Local coordinates of as many parents as there are weights."""
     n = len(weights[0])
@@ -261,12 +252,17 @@ def local(*weights, place=(0.1, 0, 0)):
         (
             2,
             lambda: openmm.TwoParticleAverageSite(0, 1, 0.5, 0.5000005),
-            r"particle 2 is a TwoParticleAverageSite with weights \[0.5, 0.5000005\], which sum to 1.0000005: those",
+            r"particle 2 is a TwoParticleAverageSite with the weights \[0.5, 0.5000005\], which sum to 1.0000005: Op",
         ),
         (
             2,
             lambda: local([1, 0], [-1, 1.0000005], [-1, 1]),
-            "particle 2 is a LocalCoordinatesSite with weights .* of two parents sum to 0",
+            "particle 2 is a LocalCoordinatesSite with the weights .* Make them sum to 0 in the System",
+        ),
+        (
+            3,
+            lambda: openmm.ThreeParticleAverageSite(0, 1, 2, 0.5, 0.3, 0.2000005),
+            "particle 3 is a ThreeParticleAverageSite with the weights .* Make them sum to 1 in the System",
         ),
     ],
 )

@@ -10,7 +10,7 @@ import numpy as np
 from ffbridge_spec import vectors as folder
 from tests.spec.load import to_numpy
 
-from . import by_hand, by_openmm, overrides, several_coordinates
+from . import by_hand, by_openmm, overrides, several_coordinates, virtual_sites
 from .valid import (
     ANGLE,
     BOND,
@@ -287,7 +287,7 @@ def vectors():
     made = {name: _by_openmm(make, rules, OPENMM) for name, (make, rules) in _BY_OPENMM.items()}
     made |= {name: _by_openmm(make, rules, CUSTOM) for name, (make, rules) in _BY_CUSTOM_FORCES.items()}
     made |= by_hand.vectors() | several_coordinates.vectors()
-    made |= overrides.vectors()
+    made |= overrides.vectors() | virtual_sites.vectors()
     for name in COPIED:
         made[name] = json.loads((folder("energy") / f"{name}.json").read_text(encoding="utf-8"))
     return made

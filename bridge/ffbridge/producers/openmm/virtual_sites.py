@@ -13,10 +13,7 @@ __all__ = ["read_virtual_sites"]
 
 _WEIGHTS = ("origin_weights", "x_weights", "y_weights")
 _ROUNDING = 1e-12
-"""How far from their sum weights may be that the standard does not list one by one."""
-
-_ANY_AXES = [[-1.0, 1.0, 0.0], [-1.0, 0.0, 1.0]]
-"""Axes of a frame in which a site has no local position, so that they do not matter."""
+"""How far from 1 or 0 the sums of weights may be. The standard takes them to be exact, and OpenMM to 1e-6."""
 
 
 class _Site(NamedTuple):
@@ -56,14 +53,12 @@ def _read(atom: int, site: Any) -> _Site:
     kind = name_of(site)
     if kind == "TwoParticleAverageSite":
         weights = [site.getWeight(0), site.getWeight(1)]
-        _require_sum(atom, kind, weights, 1)
+        _require_sums(atom, kind, [weights])
         return _Site("two_particle_site", parents, [weights[1], 0.0])
     if kind == "ThreeParticleAverageSite":
         weights = [site.getWeight(number) for number in range(3)]
-        if abs(sum(weights) - 1) <= _ROUNDING:
-            return _Site("out_of_plane_site", parents, [*weights[1:], 0.0])
-        # Local coordinates list all three weights, so that sums as rough as OpenMM allows stay what they are.
-        return _in_frame(parents, np.array([weights, *_ANY_AXES]), [0.0, 0.0, 0.0])
+        _require_sums(atom, kind, [weights])
+        return _Site("out_of_plane_site", parents, [*weights[1:], 0.0])
     if kind == "OutOfPlaneSite":
         geometry = [site.getWeight12(), site.getWeight13(), site.getWeightCross()]
         return _Site("out_of_plane_site", parents, geometry)
@@ -77,7 +72,9 @@ def _read(atom: int, site: Any) -> _Site:
 
 def _read_local(atom: int, site: Any, parents: list[int]) -> _Site:
     """Return a site by the parents that have a weight, two at least."""
-    weights = np.array([list(each) for each in (site.getOriginWeights(), site.getXWeights(), site.getYWeights())])
+    rows = [list(each) for each in (site.getOriginWeights(), site.getXWeights(), site.getYWeights())]
+    _require_sums(atom, "LocalCoordinatesSite", rows)
+    weights = np.array(rows)
     used = np.flatnonzero((weights != 0).any(axis=0))
     if len(used) == 1:
         used = np.union1d(used, np.setdiff1d([0, 1], used)[:1])
@@ -90,10 +87,6 @@ def _read_local(atom: int, site: Any, parents: list[int]) -> _Site:
             f"particle {atom} is a LocalCoordinatesSite with {len(parents)} parents that have a weight; the standard "
             "has local coordinates of three and of four"
         )
-    return _in_frame(parents, weights, position)
-
-
-def _in_frame(parents: list[int], weights: Floats, position: list[float]) -> _Site:
     frame = tuple(tuple(row) for row in weights.tolist())
     return _Site(f"local_coordinates_{len(parents)}_site", parents, position, frame)
 
@@ -101,8 +94,6 @@ def _in_frame(parents: list[int], weights: Floats, position: list[float]) -> _Si
 def _on_line(atom: int, parents: list[int], weights: Floats, position: list[float]) -> _Site:
     """Return a site whose frame has two parents: both axes are along their line, and the frame has one direction."""
     origin, along, _ = weights
-    _require_sum(atom, "LocalCoordinatesSite", origin.tolist(), 1)
-    _require_sum(atom, "LocalCoordinatesSite", along.tolist(), 0)
     if any(position[1:]):
         raise UnsupportedError(
             f"particle {atom} is a LocalCoordinatesSite of two parents at the local position {position} nm: they "
@@ -111,12 +102,14 @@ def _on_line(atom: int, parents: list[int], weights: Floats, position: list[floa
     return _Site("two_particle_site", parents, [float(origin[1]), float(np.sign(along[1])) * position[0]])
 
 
-def _require_sum(atom: int, kind: str, weights: list[float], total: int) -> None:
-    if abs(sum(weights) - total) > _ROUNDING:
-        raise UnsupportedError(
-            f"particle {atom} is a {kind} with weights {weights}, which sum to {sum(weights)!r}: those of the "
-            f"standard's sites of two parents sum to {total}"
-        )
+def _require_sums(atom: int, kind: str, rows: list[list[float]]) -> None:
+    """Raise unless the first weights sum to 1, and those of axes to 0."""
+    for weights, total in zip(rows, (1, 0, 0), strict=False):
+        if abs(sum(weights) - total) > _ROUNDING:
+            raise UnsupportedError(
+                f"particle {atom} is a {kind} with the weights {weights}, which sum to {sum(weights)!r}: OpenMM's site "
+                f"does not quite move with its parents. Make them sum to {total} in the System"
+            )
 
 
 def _in_nanometers(position: Any) -> Any:
