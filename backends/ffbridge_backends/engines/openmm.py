@@ -16,7 +16,7 @@ from ffbridge.engine import Arrays, Engine, EngineEvaluator, Evaluation
 from ffbridge.errors import UnknownNameError, UnsupportedError
 from ffbridge.exchange import share
 from ffbridge.exporters.openmm import build_system
-from ffbridge.exporters.openmm.parameters import of_interactions
+from ffbridge.exporters.openmm.parameters import of_terms
 from ffbridge.first_order import FirstOrderSource
 from ffbridge.function import EngineFunction, FunctionSource
 from ffbridge.missing_gradients import MissingGradients
@@ -124,9 +124,7 @@ class _SystemContext:
         """Bring parameters into the Context, where tables differ from those of the last call."""
         if all(np.array_equal(table, self._tables[name]) for name, table in tables.items()):
             return
-        parameters = {
-            name: of_interactions(name, term, tables[term.table]) for name, term in self._bundle.terms.items()
-        }
+        parameters = of_terms(self._bundle.terms, tables)
         for held in self._forces:
             held.update(self._context, parameters)
         self._tables = _copies(tables)

@@ -11,7 +11,7 @@ from ffbridge.exporters.openmm.cmap import MapForce
 from ffbridge.exporters.openmm.methods import can_be_one_force, is_nonbonded_force, is_periodic
 from ffbridge.exporters.openmm.nonbonded import NonbondedForce, exceptional_pairs
 from ffbridge.exporters.openmm.pairs import PAIR_FORMS, PairForces
-from ffbridge.exporters.openmm.parameters import Floats, of_interactions
+from ffbridge.exporters.openmm.parameters import Floats, of_terms
 
 __all__ = ["FORCE_GROUPS", "TermForces", "make_forces"]
 
@@ -51,9 +51,7 @@ def make_forces(bundle: Bundle, *, split_nonbonded: bool) -> dict[tuple[str, ...
             f"terms: the bundle has {len(bundle.terms)} terms, and OpenMM has {FORCE_GROUPS} force groups, one for "
             "each term. Join terms of the same form"
         )
-    parameters = {
-        name: of_interactions(name, term, bundle.tables[term.table].values) for name, term in bundle.terms.items()
-    }
+    parameters = of_terms(bundle.terms, {name: table.values for name, table in bundle.tables.items()})
     made: dict[tuple[str, ...], TermForces] = {}
     shared = () if split_nonbonded else _shared(bundle, parameters)
     for name, term in bundle.terms.items():
@@ -72,10 +70,10 @@ def make_forces(bundle: Bundle, *, split_nonbonded: bool) -> dict[tuple[str, ...
             raise UnsupportedError(
                 f"terms/{name}: the form {term.form!r} has no exact OpenMM force here; known: {known}"
             )
-        elif is_nonbonded_force(term.form, term.settings):
+        elif is_nonbonded_force(term):
             made[name,] = NonbondedForce(bundle, parameters, **{term.form: name})
         else:
-            made[name,] = PairForces(bundle, name, parameters[name])
+            made[name,] = PairForces(bundle, name, parameters)
     _label(bundle, made)
     return made
 
@@ -91,7 +89,7 @@ def _shared(bundle: Bundle, parameters: dict[str, Floats]) -> tuple[str, ...]:
         return ()
     names = tuple(names[0] for names in by_form.values())
     first, second = (bundle.terms[name].settings for name in names)
-    fit = all(is_nonbonded_force(bundle.terms[name].form, bundle.terms[name].settings) for name in names)
+    fit = all(is_nonbonded_force(bundle.terms[name]) for name in names)
     if not fit or not can_be_one_force(first, second):
         return ()
     return names if is_periodic(first) else names + exceptional_pairs(bundle, parameters)

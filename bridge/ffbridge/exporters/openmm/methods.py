@@ -7,6 +7,7 @@ from math import ceil, log, sqrt
 from typing import Any
 
 from ffbridge.exporters.openmm.parameters import Floats
+from ffbridge.term import Term
 
 __all__ = ["can_be_one_force", "configure", "is_nonbonded_force", "is_periodic"]
 
@@ -30,11 +31,11 @@ _TOGETHER = {
 """OpenMM's method by those of Lennard-Jones and Coulomb."""
 
 
-def is_nonbonded_force(form: str, settings: Settings) -> bool:
+def is_nonbonded_force(term: Term) -> bool:
     """Return whether ``NonbondedForce`` evaluates a term: it knows one mixing rule, and always has a reaction field."""
-    if form == "lennard_jones":
-        return bool(settings["mixing_rule"] == "lorentz_berthelot")
-    return form == "coulomb" and settings["method"] in ("no_cutoff", "reaction_field", "ewald", "pme")
+    if term.form == "lennard_jones":
+        return bool(term.settings["mixing_rule"] == "lorentz_berthelot" and term.overrides is None)
+    return term.form == "coulomb" and term.settings["method"] in ("no_cutoff", "reaction_field", "ewald", "pme")
 
 
 def is_periodic(settings: Settings) -> bool:

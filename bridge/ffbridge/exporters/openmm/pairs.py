@@ -13,7 +13,8 @@ from ffbridge.energy.mixing import ARITHMETIC, CHARGES, GEOMETRIC, HARMONIC
 from ffbridge.energy.nonbonded import NONBONDED
 from ffbridge.errors import UnsupportedError
 from ffbridge.exporters.openmm.methods import is_periodic
-from ffbridge.exporters.openmm.parameters import Floats, mix, of_atoms, pairs_of
+from ffbridge.exporters.openmm.overrides import TypeTables, overridable
+from ffbridge.exporters.openmm.parameters import Floats, mix, of_atoms, overrides_key, pairs_of
 from ffbridge.forms import form
 from ffbridge.term import Exceptions, Term
 
@@ -67,10 +68,10 @@ def _expressions(term: Term) -> tuple[str, str]:
         cutoff = repr(settings["cutoff"])
         energy = f"strength*erfc({settings['beta']!r}*r)/r*cos(0.5*{np.pi!r}*(r/{cutoff})^8)^3"
         exception = f"step({cutoff}-r)*{energy}"
-    mixed = [
-        f"{name}={_MEANS[mean].format(name, **settings)}" for name, mean in zip(pair.parameters, means, strict=True)
-    ]
-    return "; ".join([energy, *mixed]), exception
+    mixed = {name: _MEANS[mean].format(name, **settings) for name, mean in zip(pair.parameters, means, strict=True)}
+    if term.overrides is not None:
+        mixed = {name: overridable(name, mean) for name, mean in mixed.items()}
+    return "; ".join([energy, *(f"{name}={mean}" for name, mean in mixed.items())]), exception
 
 
 class PairForces:
@@ -79,7 +80,7 @@ class PairForces:
     Args:
         bundle: one system, of NumPy arrays.
         name: the term's name.
-        parameters: of its interactions, ``(n_terms, n_columns)``.
+        parameters: by name, as :func:`.parameters.of_terms` returns them.
 
     Attributes:
         forces: both ``openmm.Force``.
@@ -88,7 +89,7 @@ class PairForces:
         UnsupportedError: OpenMM has no exact energy for the settings.
     """
 
-    def __init__(self, bundle: Bundle, name: str, parameters: Floats) -> None:
+    def __init__(self, bundle: Bundle, name: str, parameters: dict[str, Floats]) -> None:
         import openmm
 
         term = bundle.terms[name]
@@ -104,7 +105,13 @@ class PairForces:
             self._all.addPerParticleParameter(column)
         for parameter in PAIR_FORMS[term.form].parameters:
             self._some.addPerBondParameter(parameter)
+        self._overrides = None
+        if term.overrides is not None:
+            self._overrides = TypeTables(term, term.overrides, PAIR_FORMS[term.form].parameters, bundle.n_atoms)
+            self._overrides.add_to(self._all, parameters[overrides_key(name)])
+            self._all.addPerParticleParameter("type")
         self._configure()
+        self._parameters = parameters
         self._atoms, self._exceptional = self._values(parameters)
         for values in self._atoms.tolist():
             self._all.addParticle(values)
@@ -115,15 +122,19 @@ class PairForces:
 
     def update(self, context: Any, parameters: dict[str, Floats]) -> None:
         """Set parameters by name of the term, and those that changed in a Context of the System."""
-        atoms, exceptional = self._values(parameters[self._name])
+        atoms, exceptional = self._values(parameters)
+        own, key = self._overrides, overrides_key(self._name)
+        listed = own is not None and not np.array_equal(parameters[key], self._parameters[key])
         rows = np.flatnonzero((atoms != self._atoms).any(axis=1))
         pairs = np.flatnonzero((exceptional != self._exceptional).any(axis=1))
         for row, values in zip(rows.tolist(), atoms[rows].tolist(), strict=True):
             self._all.setParticleParameters(row, values)
         for row, values in zip(pairs.tolist(), exceptional[pairs].tolist(), strict=True):
             self._some.setBondParameters(row, *self._pairs[row].tolist(), values)
-        self._atoms, self._exceptional = atoms, exceptional
-        if len(rows):
+        if own is not None and listed:
+            own.set_in(self._all, parameters[key])
+        self._atoms, self._exceptional, self._parameters = atoms, exceptional, parameters
+        if len(rows) or listed:
             self._all.updateParametersInContext(context)
         if len(pairs):
             self._some.updateParametersInContext(context)
@@ -141,12 +152,16 @@ class PairForces:
             self._all.setUseSwitchingFunction(True)
             self._all.setSwitchingDistance(settings["switch_distance"])
 
-    def _values(self, parameters: Floats) -> tuple[Floats, Floats]:
-        """Return the parameters of atoms, and those of exceptions."""
-        atoms = of_atoms(self._term, parameters, self._n_atoms)
+    def _values(self, parameters: dict[str, Floats]) -> tuple[Floats, Floats]:
+        """Return the parameters of atoms, with their types at the end if there are overrides, and of exceptions."""
+        atoms = of_atoms(self._term, parameters[self._name], self._n_atoms)
         pair = PAIR_FORMS[self._term.form]
         scaled = np.isin(pair.parameters, pair.proportional)
-        return atoms, mix(self._term, atoms, self._pairs) * np.where(scaled, self._kept[:, None], 1.0)
+        mixed = mix(self._term, atoms, self._pairs)
+        if self._overrides is not None:
+            mixed = self._overrides.replace(mixed, self._pairs, parameters[overrides_key(self._name)])
+            atoms = np.concatenate([atoms, self._overrides.types[:, None]], axis=1)
+        return atoms, mixed * np.where(scaled, self._kept[:, None], 1.0)
 
 
 def _kept(term: Term, exceptions: Exceptions | None) -> NDArray[Any]:

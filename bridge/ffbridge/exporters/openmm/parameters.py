@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,15 +12,39 @@ from numpy.typing import NDArray
 from ffbridge.energy.nonbonded import NONBONDED
 from ffbridge.errors import BundleError
 from ffbridge.forms import Column, form
-from ffbridge.mapping import Linear
+from ffbridge.mapping import Identity, Linear
 from ffbridge.term import Exceptions, Term
 
-__all__ = ["Floats", "mix", "of_atoms", "of_interactions", "pairs_of"]
+__all__ = ["Floats", "mix", "of_atoms", "of_interactions", "of_terms", "overrides_key", "pairs_of"]
 
 Floats = NDArray[np.float64]
 
 _ROUNDING = 1e-6
 """How far from its minimum the result of a linear mapping may be, relative to the largest (spec, T-7)."""
+
+
+def of_terms(terms: Mapping[str, Term], tables: Mapping[str, NDArray[Any]]) -> dict[str, Floats]:
+    """Return the parameters of every interaction of each term, and of each override under :func:`overrides_key`.
+
+    Args:
+        terms: by name, of NumPy arrays.
+        tables: values by name of the table.
+
+    Raises:
+        BundleError: as :func:`of_interactions`.
+    """
+    found = {}
+    for name, term in terms.items():
+        found[name] = of_interactions(name, term, tables[term.table])
+        if term.overrides is not None:
+            own = replace(term, table=term.overrides.table, mapping=Identity(), overrides=None)
+            found[overrides_key(name)] = of_interactions(name, own, tables[own.table])
+    return found
+
+
+def overrides_key(name: str) -> str:
+    """Return the name under which the parameters of a term's overrides stand; no term has such a name."""
+    return f"{name}/overrides"
 
 
 def of_interactions(name: str, term: Term, table: NDArray[Any]) -> Floats:
