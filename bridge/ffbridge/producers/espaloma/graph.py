@@ -161,8 +161,11 @@ def _relations(indices: dict[str, Indices], molecule_of_atom: Indices) -> dict[E
         ("n1", "n1_neighbors_n1", "n1"): (indices["n2"][:, 0], indices["n2"][:, 1], "n2")
     }
 
+    # One array of ids for each node type, which relations share.
+    all_of = {name: np.arange(len(rows)) for name, rows in indices.items()}
+
     def link(small: str, big: str, position: int, parts: Indices) -> None:
-        wholes = np.arange(len(parts))
+        wholes = all_of[big]
         edges[small, f"{small}_as_{position}_in_{big}", big] = (parts, wholes, big)
         edges[big, f"{big}_has_{position}_{small}", small] = (wholes, parts, big)
 
@@ -177,8 +180,8 @@ def _relations(indices: dict[str, Indices], molecule_of_atom: Indices) -> dict[E
             link("n1", big, position, indices[big][:, position])
     for name, rows in indices.items():
         molecules = molecule_of_atom[rows[:, 0]]
-        edges[name, f"{name}_in_g", "g"] = (np.arange(len(rows)), molecules, name)
-        edges["g", f"g_has_{name}", name] = (molecules, np.arange(len(rows)), name)
+        edges[name, f"{name}_in_g", "g"] = (all_of[name], molecules, name)
+        edges["g", f"g_has_{name}", name] = (molecules, all_of[name], name)
     return edges
 
 
