@@ -241,14 +241,6 @@ def test_what_has_no_exact_counterpart_is_refused_by_name(openff, editable, case
         openff.from_interchange(editable)
 
 
-def test_virtual_sites_are_refused(openff, water):
-    from openff.toolkit import ForceField
-
-    interchange = openff.parametrize([water], force_field=ForceField("tip4p_fb.offxml"))
-    with pytest.raises(UnsupportedError, match="collection 'VirtualSites' is not supported"):
-        openff.from_interchange(interchange)
-
-
 def test_another_force_field_is_noticed(openff, acetaminophen):
     from openff.toolkit import ForceField
 

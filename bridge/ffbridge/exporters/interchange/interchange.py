@@ -9,10 +9,12 @@ import numpy as np
 from ffbridge.backend import Array
 from ffbridge.bundle import Bundle
 from ffbridge.errors import BundleError, MissingDependencyError, UnsupportedError
-from ffbridge.exporters.interchange.nonbonded import electrostatics, vdw
+from ffbridge.exporters.interchange.charges import electrostatics
+from ffbridge.exporters.interchange.nonbonded import vdw
 from ffbridge.exporters.interchange.scales import Scales
 from ffbridge.exporters.interchange.topology import Particles, match
 from ffbridge.exporters.interchange.valence import VALENCE_FORMS, constraints, valence
+from ffbridge.exporters.interchange.virtual_sites import site_numbers, virtual_sites
 from ffbridge.snapshot import snapshot
 from ffbridge.validate import validate
 
@@ -36,7 +38,8 @@ def to_interchange(bundle: Bundle, topology: Any, *, positions: Array | None = N
     - ``lennard_jones``, ``coulomb``: vdW, Electrostatics. Charges of a term with another Coulomb constant than that of
       CODATA 2018 are multiplied by the root of the ratio. Numerical choices for Ewald sums have no place in an
       Interchange.
-    - constraints, virtual sites, box. Constrained bonds keep their terms. Models and provenance are left behind.
+    - virtual sites: VirtualSites, if they are of a type that SMIRNOFF force fields have.
+    - constraints, box. Constrained bonds keep their terms. Models and provenance are left behind.
 
     (Interchange's own writers for AMBER and LAMMPS leave RBTorsions out.)
 
@@ -73,7 +76,7 @@ def to_interchange(bundle: Bundle, topology: Any, *, positions: Array | None = N
     _refuse_forms(bundle)
     values = bundle.snapshot()
     own = topology.to_topology() if isinstance(topology, Molecule) else Topology(topology)
-    particles = match(values, own, np.zeros(0, dtype=np.int64))
+    particles = match(values, own, site_numbers(values))
     interchange = Interchange(topology=own)
     interchange.collections.update(_collections(values, particles))
     if values.box is not None:
@@ -85,18 +88,23 @@ def to_interchange(bundle: Bundle, topology: Any, *, positions: Array | None = N
 def _collections(bundle: Bundle, particles: Particles) -> dict[str, Any]:
     made = valence(bundle, particles)
     made["Constraints"] = constraints(bundle.constraints, particles, made["Bonds"])
-    scales = Scales(bundle, particles.atoms[particles.bonds], np.arange(bundle.n_atoms))
+    collection, sites = virtual_sites(bundle, particles)
+    if collection is not None:
+        made["VirtualSites"] = collection
+    parents = np.arange(bundle.n_atoms)
+    parents[[site.number for site in sites]] = [site.parents[0] for site in sites]
+    scales = Scales(bundle, particles.atoms[particles.bonds], parents)
     for name, term in bundle.terms.items():
         if term.form in _NONBONDED:
             collection, make = _NONBONDED[term.form]
-            made[collection] = make(bundle, name, particles, scales)
+            made[collection] = make(bundle, name, particles, sites, scales)
     return made
 
 
 def _refuse_forms(bundle: Bundle) -> None:
     known = (*VALENCE_FORMS, *_NONBONDED)
     seen: set[str] = set()
-    for name, term in bundle.terms.items():
+    for name, term in bundle.energy_terms.items():
         if term.form not in known:
             raise UnsupportedError(
                 f"terms/{name}: an Interchange has no {term.form!r}; it has {', '.join(known)}. fb.to_openmm may "

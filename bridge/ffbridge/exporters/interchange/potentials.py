@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffbridge.exporters.openmm.parameters import Floats
-from ffbridge.mapping import Linear, Mapping, Select
+from ffbridge.mapping import Identity, Mapping, Select
 from ffbridge.table import ParameterKey, Table
 
-__all__ = ["Potentials", "first_uses"]
+__all__ = ["Potentials", "rows_of"]
+
+Indices = NDArray[np.int64]
 
 
 class Potentials:
@@ -38,7 +40,7 @@ class Potentials:
     def add(
         self,
         names: Sequence[str],
-        mapping: Mapping,
+        rows: Indices | None,
         table: Table,
         parameters: Floats,
         units: dict[str, str],
@@ -48,7 +50,8 @@ class Potentials:
 
         Args:
             names: of the interactions, for rows without a key.
-            mapping: of these interactions, of NumPy arrays.
+            rows: of the table, ``(n_terms,)``; None where parameters are sums of several rows: then interactions share
+                a potential if their parameters are equal.
             table: the table.
             parameters: of each interaction, p = M θ, ``(n_terms, n_columns)``.
             units: unit of each column, as pint reads it.
@@ -56,14 +59,14 @@ class Potentials:
         """
         from openff.units import Quantity
 
-        first, index = first_uses(mapping, parameters)
-        rows = mapping.index[first] if isinstance(mapping, Select) else first
-        known = None if isinstance(mapping, Linear) else table.keys
+        first, index = _first_uses(rows, parameters)
+        known = None if rows is None else table.keys
         keys = []
-        for interaction, row in zip(first.tolist(), rows.tolist(), strict=True):
+        for interaction in first.tolist():
             values = zip(units.items(), parameters[interaction].tolist(), strict=True)
             named = {column: Quantity(value, unit) for (column, unit), value in values}
-            keys.append(self.put(None if known is None else known[row], names[interaction], {**named, **more}))
+            key = None if known is None or rows is None else known[int(rows[interaction])]
+            keys.append(self.put(key, names[interaction], {**named, **more}))
         return [keys[number] for number in index.tolist()]
 
     def put(self, known: ParameterKey | None, otherwise: str, parameters: dict[str, Any]) -> Any:
@@ -89,17 +92,24 @@ class Potentials:
         return key
 
 
-def first_uses(mapping: Mapping, parameters: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the first interaction that uses each potential, ascending, and the potential of each interaction.
+def rows_of(mapping: Mapping, n_terms: int) -> Indices | None:
+    """Return the row of each interaction, ``(n_terms,)``, if each has one; None under a linear mapping.
 
-    Interactions share a potential if they share a row; under a linear mapping, if their parameters are equal.
+    Args:
+        mapping: of a term, of NumPy arrays.
+        n_terms: number of its interactions.
     """
     if isinstance(mapping, Select):
-        _, first, inverse = np.unique(mapping.index, return_index=True, return_inverse=True)
-    elif isinstance(mapping, Linear):
+        return np.asarray(mapping.index)
+    return np.arange(n_terms) if isinstance(mapping, Identity) else None
+
+
+def _first_uses(rows: Indices | None, parameters: Floats) -> tuple[Indices, Indices]:
+    """Return the first interaction that uses each potential, ascending, and the potential of each interaction."""
+    if rows is None:
         _, first, inverse = np.unique(parameters, axis=0, return_index=True, return_inverse=True)
     else:
-        first = inverse = np.arange(len(parameters))
+        _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
     order = np.argsort(first)
     ranks = np.argsort(order)
     return first[order], ranks[inverse.reshape(-1)]

@@ -17,6 +17,9 @@ __all__ = ["Scales"]
 _TOLERANCE = 1e-9
 """How far fractions of one kind may differ, from rounding where they were found by division."""
 
+_DEFAULTS = {"kept_charge": 0.8333333333, "kept_lj": 0.5}
+"""SMIRNOFF's defaults for pairs that are three bonds apart."""
+
 
 class Scales:
     """Which pairs of a bundle are 1-2, 1-3 and 1-4 pairs, and what its exceptions say of them.
@@ -34,7 +37,7 @@ class Scales:
         self._listed = listed.astype(np.int64)
 
     def of(self, name: str, weights: Floats) -> dict[str, float]:
-        """Return ``scale_12``, ``scale_13``, ``scale_14`` and ``scale_15``.
+        """Return ``scale_12``, ``scale_13``, ``scale_14`` (SMIRNOFF's default if no pair tells) and ``scale_15``.
 
         Args:
             name: ``kept_charge`` or ``kept_lj``.
@@ -52,7 +55,7 @@ class Scales:
         fraction[inverse[len(self._pairs) :]] = kept
         pairs = np.stack([ranks // self._n_atoms, ranks % self._n_atoms], axis=1)
         matters = (weights[pairs] != 0).all(axis=1)
-        scales = {"scale_12": 0.0, "scale_13": 0.0, "scale_15": 1.0}
+        scales = {"scale_12": 0.0, "scale_13": 0.0, "scale_14": _DEFAULTS[name], "scale_15": 1.0}
         for wanted, group in ((0.0, separation <= 2), (1.0, separation == 4)):
             _check(pairs, fraction, separation, group & matters, wanted, name)
         fourth = (separation == 3) & matters

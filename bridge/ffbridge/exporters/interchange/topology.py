@@ -69,6 +69,11 @@ def match(bundle: Bundle, topology: Any, sites: NDArray[Any]) -> Particles:
         _check_bonds(topology_atom[bundle.bonds], given)
     if bundle.masses is not None:
         _check_masses(bundle.masses[atoms], given)
+        if (heavy := sites[bundle.masses[sites] != 0]).size:
+            raise UnsupportedError(
+                f"masses: that of the virtual site {int(heavy.min())} is {bundle.masses[heavy.min()]:g} Da, and an "
+                "Interchange has none of virtual sites: set it to 0"
+            )
     return found
 
 

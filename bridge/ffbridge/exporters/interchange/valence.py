@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from ffbridge.bundle import Bundle
 from ffbridge.errors import UnsupportedError
-from ffbridge.exporters.interchange.potentials import Potentials
+from ffbridge.exporters.interchange.potentials import Potentials, rows_of
 from ffbridge.exporters.interchange.topology import Particles
 from ffbridge.exporters.openmm.parameters import Floats, of_interactions
-from ffbridge.mapping import Mapping
 from ffbridge.producers.connectivity import Neighbors, pairs_by_separation
 from ffbridge.table import Table
 from ffbridge.term import Constraints, Term
@@ -70,6 +69,7 @@ def valence(bundle: Bundle, particles: Particles) -> dict[str, Any]:
         if term.form == "harmonic_bond":
             _refuse_unbonded(name, atoms, particles)
         parameters = of_interactions(name, term, bundle.tables[term.table].values)
+        known = rows_of(term.mapping, len(term))
         improper = torsions.are_impropers(name, term, atoms)
         for rows, collection in (
             (np.flatnonzero(~improper), _COLLECTION.get(term.form, "ProperTorsions")),
@@ -77,7 +77,8 @@ def valence(bundle: Bundle, particles: Particles) -> dict[str, Any]:
         ):
             if len(rows):
                 held = made.setdefault(collection, _Collection(collection, term.form))
-                held.add(name, rows, atoms[rows], term.mapping.take(rows), bundle.tables[term.table], parameters[rows])
+                used = None if known is None else known[rows]
+                held.add(name, rows, atoms[rows], used, bundle.tables[term.table], parameters[rows])
     return {name: held.collection for name, held in made.items()}
 
 
@@ -132,11 +133,13 @@ class _Collection:
         self._potentials = Potentials(name)
         self._uses: Counter[tuple[int, ...]] = Counter()
 
-    def add(self, name: str, rows: Indices, atoms: Indices, mapping: Mapping, table: Table, parameters: Floats) -> None:
-        """Add interactions: rows of a term."""
+    def add(
+        self, name: str, rows: Indices, atoms: Indices, used: Indices | None, table: Table, parameters: Floats
+    ) -> None:
+        """Add interactions, rows of a term, by the rows of its table that they use, if each uses one."""
         more = {"idivf": _one()} if self._name in _TORSION else {}
         names = [f"{name}[{row}]" for row in rows.tolist()]
-        keys = self._potentials.add(names, mapping, table, parameters, self._units, **more)
+        keys = self._potentials.add(names, used, table, parameters, self._units, **more)
         self.collection.potentials.update(self._potentials.potentials)
         for row, members, key in zip(rows.tolist(), self._in_order(atoms).tolist(), keys, strict=True):
             self.collection.key_map[self._topology_key(name, row, tuple(members))] = key

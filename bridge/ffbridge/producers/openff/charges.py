@@ -123,7 +123,8 @@ def _entries(
     for interaction in np.flatnonzero(~plain).tolist():
         site, row = int(parameters.atoms[interaction, 0]), index[interaction]
         increments = rows.first[row] + np.arange(rows.counts[row])
-        particles += [np.full(len(increments), site), np.array(orientations[site][: len(increments)])]
+        given_to = np.array(orientations[site][: len(increments)], dtype=np.int64)
+        particles += [np.full(len(increments), site), given_to]
         columns += [increments, increments]
         weights += [np.full(len(increments), -1.0), np.ones(len(increments))]
     return np.concatenate(particles), np.concatenate(columns), np.concatenate(weights)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-__all__ = ["MODEL_FRAMEWORK", "cached_nagl", "split_model_file"]
+__all__ = ["MODEL_FRAMEWORK", "cached_nagl", "nagl_model", "split_model_file"]
 
 MODEL_FRAMEWORK = "torch"
 """What NAGL's models run in."""
@@ -45,7 +45,8 @@ def cached_nagl() -> Iterator[None]:
 
 
 @cache
-def _model(file: str, doi: str | None, file_hash: str | None) -> Any:
+def nagl_model(file: str, doi: str | None = None, file_hash: str | None = None) -> Any:
+    """Return a NAGL model by its file name, for evaluation, read once: a ``openff.nagl.GNNModel``."""
     from openff.nagl import GNNModel
     from openff.nagl_models._dynamic_fetch import get_model
 
@@ -72,7 +73,7 @@ def _wrapper() -> Any:
             **kwargs: Any,
         ) -> None:
             """Set ``molecule.partial_charges``, as the base class does."""
-            charges = _model(partial_charge_method, doi, file_hash).compute_property(
+            charges = nagl_model(partial_charge_method, doi, file_hash).compute_property(
                 molecule,
                 as_numpy=True,
                 readout_name="am1bcc_charges",
