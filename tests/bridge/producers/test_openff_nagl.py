@@ -39,7 +39,7 @@ def test_the_model_is_read_once(openff, monkeypatch):
     loads = []
     load = GNNModel.load
     monkeypatch.setattr(GNNModel, "load", lambda *args, **kwargs: loads.append(args) or load(*args, **kwargs))
-    nagl._model.cache_clear()
+    nagl.nagl_model.cache_clear()
     for smiles in ("CCO", "CCN", "CCC"):
         SMIRNOFFElectrostaticsCollection._compute_partial_charges.cache_clear()
         openff.parametrize(openff.read_molecules(smiles))
