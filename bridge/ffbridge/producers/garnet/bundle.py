@@ -26,7 +26,7 @@ from ffbridge.exchange import share
 from ffbridge.fingerprint import fingerprint
 from ffbridge.forms import form
 from ffbridge.mapping import Identity, Mapping, Select
-from ffbridge.producers.connectivity import pairs_by_separation
+from ffbridge.producers.molecules import join_systems, read_systems, type_name
 from ffbridge.producers.openff.topology import Atoms, read_topology
 from ffbridge.table import Table
 from ffbridge.term import Exceptions, Term
@@ -88,7 +88,7 @@ def from_garnet(molecules: Any | Sequence[Any], model: Any = None, *, dtype: str
     import torch
 
     if not isinstance(model, garnet.Model | None):
-        raise UnsupportedError(f"from_garnet: got a model of type {_kind(model)}, expected a garnetff.Model")
+        raise UnsupportedError(f"from_garnet: got a model of type {type_name(model)}, expected a garnetff.Model")
     topologies = _topologies(molecules)
     with torch.no_grad() if model is None else nullcontext():
         used = garnet.garnet if model is None else model
@@ -115,30 +115,15 @@ def _package() -> Any:
         ) from error
 
 
-def _kind(value: Any) -> str:
-    return f"{type(value).__module__}.{type(value).__qualname__}"
-
-
 def _topologies(molecules: Any | Sequence[Any]) -> list[Any]:
     """Return one OpenFF topology for each system."""
-    from openff.toolkit import Molecule, Topology
-
-    if isinstance(molecules, Topology):
-        if molecules.box_vectors is not None:
-            raise UnsupportedError(
-                "from_garnet: the topology has a box, and Garnet leaves the method for periodic systems to its user; "
-                "set topology.box_vectors = None for a system in vacuum"
-            )
-        return [molecules]
-    batch = list(molecules) if isinstance(molecules, Sequence) else [molecules]
-    if not batch:
-        raise UnsupportedError("from_garnet: got no molecule, expected at least one")
-    for each in batch:
-        if not isinstance(each, Molecule):
-            raise UnsupportedError(
-                f"from_garnet: got {_kind(each)}, expected an OpenFF Molecule, a sequence of them, or a Topology"
-            )
-    return [Topology.from_molecules([molecule]) for molecule in batch]
+    found = read_systems(molecules, caller="from_garnet")
+    if any(topology.box_vectors is not None for topology in found):
+        raise UnsupportedError(
+            "from_garnet: the topology has a box, and Garnet leaves the method for periodic systems to its user; set "
+            "topology.box_vectors = None for a system in vacuum"
+        )
+    return found
 
 
 def _terms(garnet: Any, graphs: Graphs, systems: Sequence[Atoms], parameters: Parameters) -> dict[str, _Interactions]:
@@ -205,15 +190,12 @@ def _assemble(garnet: Any, model: Any, systems: Sequence[Atoms], found: dict[str
     def own(array: NDArray[Any], kind: str = "int32") -> Tensor:
         return share(array.astype(kind), "torch", device=device).array
 
-    offsets = np.cumsum([0, *(len(atoms.atomic_numbers) for atoms in systems)])
-    bonds = np.concatenate([atoms.bonds + start for atoms, start in zip(systems, offsets[:-1], strict=True)])
-    pairs, separations = pairs_by_separation(bonds.astype(np.int64), int(offsets[-1]))
-    names = [atoms.name for atoms in systems]
+    joined = join_systems(systems)
     return Bundle(
-        system_offsets=own(offsets),
-        atomic_numbers=own(np.concatenate([atoms.atomic_numbers for atoms in systems])),
-        masses=own(np.concatenate([atoms.masses for atoms in systems]), dtype),
-        bonds=own(bonds),
+        system_offsets=own(joined.offsets),
+        atomic_numbers=own(joined.atomic_numbers),
+        masses=own(joined.masses, dtype),
+        bonds=own(joined.bonds),
         terms={
             name: Term(
                 form=made.form,
@@ -226,11 +208,11 @@ def _assemble(garnet: Any, model: Any, systems: Sequence[Atoms], found: dict[str
         },
         tables={name: _table(made, dtype) for name, made in found.items()},
         exceptions=Exceptions(
-            pairs=own(pairs),
-            kept_charge=own(np.where(separations == 3, float(model.weight_14_coul), 0.0), dtype),
-            kept_lj=own(np.zeros(len(pairs)), dtype),
+            pairs=own(joined.pairs),
+            kept_charge=own(np.where(joined.separations == 3, float(model.weight_14_coul), 0.0), dtype),
+            kept_lj=own(np.zeros(len(joined.pairs)), dtype),
         ),
-        system_names=None if None in names else tuple(name for name in names if name is not None),
+        system_names=joined.names,
         models={_MODEL: Model(version=_version(garnet, model), framework="torch", sha256=fingerprint(model))},
         provenance=_provenance(garnet),
     )
