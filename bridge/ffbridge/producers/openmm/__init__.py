@@ -10,6 +10,7 @@ module                   holds
 :mod:`.compound`         those of several coordinates
 :mod:`.improper`         harmonic impropers
 :mod:`.nonbonded`        ``NonbondedForce`` and ``CustomNonbondedForce``
+:mod:`.type_tables`      ``CustomNonbondedForce`` with tables of types
 :mod:`.methods`          their methods, as settings of the standard
 :mod:`.exceptions`       the fractions that exceptions keep
 :mod:`.particles`        atomic numbers, masses, bonds, box, constraints

@@ -125,13 +125,14 @@ def match_pair_expression(force: Any) -> Match:
     return matched(force, names, _known(""), _pair_candidates(force, len(names)))
 
 
-def stated_parameters(force: Any, interaction: str, *, analytic: bool = True) -> list[str]:
+def stated_parameters(force: Any, interaction: str, *, analytic: bool = True, tables: bool = False) -> list[str]:
     """Return the names of the parameters that each interaction has.
 
     Args:
         force: a custom force.
         interaction: what it calls an interaction.
         analytic: whether the expression must be an analytic function.
+        tables: whether it may use tabulated functions.
 
     Raises:
         UnsupportedError: the energy depends on something else, or is not analytic.
@@ -142,7 +143,7 @@ def stated_parameters(force: Any, interaction: str, *, analytic: bool = True) ->
         raise UnsupportedError(
             f"it has global parameters ({names}), which the standard does not. Write their values into the expression"
         )
-    if getattr(force, "getNumTabulatedFunctions", int)():
+    if not tables and getattr(force, "getNumTabulatedFunctions", int)():
         raise UnsupportedError(
             f"its expression {expression!r} uses tabulated functions, and no form of the standard does"
         )

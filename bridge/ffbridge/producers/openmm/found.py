@@ -27,6 +27,7 @@ class FoundTerm:
         settings: as in a term.
         rows: the row of `values` that each interaction has, ``(n_terms,) int32``, where the source shares them; None if
             each has its own.
+        overrides: pairs of rows that are not mixed, ``(n, 2) int32``, and their parameters, if there are such.
     """
 
     name: str
@@ -35,6 +36,7 @@ class FoundTerm:
     values: Floats
     settings: dict[str, Any] = field(default_factory=dict)
     rows: Ints | None = None
+    overrides: tuple[Ints, Floats] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,9 @@ from ffbridge.errors import UnsupportedError
 from ffbridge.forms import form
 from ffbridge.producers.openmm.custom import match_pair_expression
 from ffbridge.producers.openmm.exceptions import fractions_of_charge, fractions_of_lj
-from ffbridge.producers.openmm.found import FoundTerm, Ints, Kept, read_rows
+from ffbridge.producers.openmm.found import Floats, FoundTerm, Ints, Kept, read_rows
 from ffbridge.producers.openmm.methods import custom_settings, nonbonded_settings
+from ffbridge.producers.openmm.type_tables import read_type_tables
 
 __all__ = ["EXCEPTIONS", "NAMES", "read_custom_nonbonded", "read_nonbonded"]
 
@@ -72,17 +73,42 @@ def read_custom_nonbonded(force: Any, label: str, tolerance: float) -> tuple[lis
     if force.getNumComputedValues():
         raise UnsupportedError("it has computed values; write their expressions into the energy")
     settings = custom_settings(force)
+    if force.getNumTabulatedFunctions():
+        return _typed(force, label, settings)
     found = match_pair_expression(force)
-    declared = form(found.form)
     if found.form == "coulomb":
         settings["coulomb_constant"] = found.factor
     elif found.mixing_rule:
         settings["mixing_rule"] = found.mixing_rule
-    n_atoms = force.getNumParticles()
-    _, stated = read_rows(n_atoms, lambda atom: [force.getParticleParameters(atom)], 0)
+    stated = _particle_parameters(force)
+    term = FoundTerm(NAMES[found.form], found.form, _all(len(stated)), found.values(stated), settings)
+    return [term], [_exclusions(force, label, found.form)]
+
+
+def _typed(force: Any, label: str, settings: dict[str, Any]) -> tuple[list[FoundTerm], list[Kept]]:
+    """Return the term of a ``CustomNonbondedForce`` with tables of types, and its exclusions."""
+    stated = _particle_parameters(force)
+    found = read_type_tables(force, stated)
+    term = FoundTerm(
+        NAMES[found.form],
+        found.form,
+        _all(len(stated)),
+        found.values,
+        settings | {"mixing_rule": found.mixing_rule},
+        rows=found.index,
+        overrides=(found.pairs, found.own) if len(found.pairs) else None,
+    )
+    return [term], [_exclusions(force, label, found.form)]
+
+
+def _particle_parameters(force: Any) -> Floats:
+    _, stated = read_rows(force.getNumParticles(), lambda atom: [force.getParticleParameters(atom)], 0)
+    return stated
+
+
+def _exclusions(force: Any, label: str, form_name: str) -> Kept:
     pairs, _ = read_rows(force.getNumExclusions(), force.getExclusionParticles, 2)
-    kept = Kept(label, str(declared.exceptions), np.sort(pairs, axis=1), np.zeros(len(pairs)))
-    return [FoundTerm(NAMES[found.form], found.form, _all(n_atoms), found.values(stated), settings)], [kept]
+    return Kept(label, str(form(form_name).exceptions), np.sort(pairs, axis=1), np.zeros(len(pairs)))
 
 
 def _all(n_atoms: int) -> Ints:

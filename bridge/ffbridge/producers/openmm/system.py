@@ -16,13 +16,13 @@ from ffbridge.producers.openmm.cmap import read_cmap
 from ffbridge.producers.openmm.compound import read_compound
 from ffbridge.producers.openmm.custom import read_custom_bonded
 from ffbridge.producers.openmm.exceptions import join_kept
-from ffbridge.producers.openmm.found import FoundTerm, Kept, name_of
+from ffbridge.producers.openmm.found import Floats, FoundTerm, Kept, name_of
 from ffbridge.producers.openmm.improper import read_custom_torsion
 from ffbridge.producers.openmm.nonbonded import EXCEPTIONS, read_custom_nonbonded, read_nonbonded
 from ffbridge.producers.openmm.particles import Particles, read_box, read_constraints, read_masses, read_particles
 from ffbridge.producers.openmm.virtual_sites import read_virtual_sites
 from ffbridge.table import Table
-from ffbridge.term import Term
+from ffbridge.term import Overrides, Term
 from ffbridge.validate import validate
 
 __all__ = ["from_openmm"]
@@ -77,7 +77,8 @@ def from_openmm(
             basis for a guess), there are no ``bonds``, torsions are one term, and Urey-Bradley terms are among the
             harmonic bonds, which have the same formula.
         merge: make rows of equal parameters one row of the table, shared by their interactions (mapping ``select``).
-            Otherwise each interaction has its own row.
+            Otherwise each interaction has its own row, but where OpenMM shares them: types of a
+            ``CustomNonbondedForce`` with tables, whose pairs that are not mixed (NBFIX) become overrides of its term.
         exception_tolerance: relative difference of an exception's sigma from the mixed one that is taken for rounding.
             Pairs that differ more have parameters of their own. AMBER's ``prmtop`` files hold eight digits: with 1e-8
             their 1-4 pairs are fractions.
@@ -104,10 +105,12 @@ def from_openmm(
     for force, found in by_force:
         name = _new_name(found.name, terms)
         names.setdefault(force, []).append(name)
-        terms[name], tables[name] = _term(name, found, merge=merge)
+        terms[name], own = _term(name, found, merge=merge)
+        tables |= own
     for site_term in read_virtual_sites(system):
         name = _new_name(site_term.name, terms)
-        terms[name], tables[name] = _term(name, site_term, merge=merge)
+        terms[name], own = _term(name, site_term, merge=merge)
+        tables |= own
     exceptions, n_open = join_kept(kept, particles.n_atoms)
     bundle = Bundle(
         system_offsets=np.array([0, particles.n_atoms], dtype=np.int32),
@@ -192,19 +195,28 @@ def _new_name(name: str, terms: dict[str, Term]) -> str:
     return name if name not in terms else next(each for each in numbered if each not in terms)
 
 
-def _term(name: str, found: FoundTerm, *, merge: bool) -> tuple[Term, Table]:
-    declared = form(found.form)
+def _term(name: str, found: FoundTerm, *, merge: bool) -> tuple[Term, dict[str, Table]]:
+    """Return a term, and the tables that it uses."""
     values = np.ascontiguousarray(found.values)
     mapping: Mapping = Identity() if found.rows is None else Select(found.rows)
-    if merge:
+    if merge and found.overrides is None:
         _, first, row = np.unique(values, axis=0, return_index=True, return_inverse=True)
         # In the order of first use.
         place = np.argsort(np.argsort(first))
         row = row.reshape(-1) if found.rows is None else row.reshape(-1)[found.rows]
         values, mapping = values[np.sort(first)], Select(place[row].astype(np.int32))
-    columns = declared.columns_for(found.settings)
-    table = Table(values, tuple(column.name for column in columns), tuple(column.unit for column in columns))
-    return Term(form=found.form, indices=found.indices, table=name, mapping=mapping, settings=found.settings), table
+    table = _table(found, values)
+    if found.overrides is None:
+        return Term(found.form, found.indices, name, mapping, found.settings), {name: table}
+    pairs, own = found.overrides
+    overrides = Overrides(f"{name}_overrides", pairs)
+    term = Term(found.form, found.indices, name, mapping, found.settings, overrides)
+    return term, {name: table, overrides.table: _table(found, own)}
+
+
+def _table(found: FoundTerm, values: Floats) -> Table:
+    columns = form(found.form).columns_for(found.settings)
+    return Table(values, tuple(column.name for column in columns), tuple(column.unit for column in columns))
 
 
 def _notes(forces: Sequence[Any], by_force: Sequence[tuple[int, FoundTerm]], n_open: int) -> list[str]:
