@@ -45,6 +45,57 @@ def test_hand_values():
         assert BONDED["ryckaert_bellemans"].energy(xp, q, *coefficients) == pytest.approx(expected)
 
 
+def test_hand_values_of_several_coordinates():
+    phi = (column(0.5), column(np.sqrt(0.75)))  # 60 degrees: cos 2φ = -1/2, cos 3φ = -1
+    for name in ("bond_bond", "bond_bond_13", "bond_angle", "angle_angle"):
+        found = BONDED[name].energy(xp, column(0.5), column(2.0), column(10.0), column(0.3), column(1.5))
+        assert found == pytest.approx(10 * 0.2 * 0.5)
+    for name in ("middle_bond_torsion", "end_bond_torsion", "angle_torsion"):
+        found = BONDED[name].energy(xp, column(0.5), phi, column(4.0), column(6.0), column(1.0), column(0.25))
+        assert found == pytest.approx(0.25 * (2 - 3 - 1))
+    angles = (column(2.0), column(1.0), phi)
+    found = BONDED["angle_angle_torsion"].energy(xp, *angles, column(8.0), column(1.5), column(1.25))
+    assert found == pytest.approx(8 * 0.5 * -0.25 * 0.5)
+    found = BONDED["quartic_bond"].energy(xp, column(0.5), column(3.0), column(-4.0), column(16.0), column(1.0))
+    assert found == pytest.approx(3 / 4 + 4 / 8 + 1)
+
+
+@pytest.mark.parametrize(
+    ("phi", "angle", "turn"),
+    [(3.0, -3.0, 6 - 2 * np.pi), (-3.0, 3.0, 2 * np.pi - 6), (0.5, 8.0, 0.5 - 8 + 2 * np.pi), (1.0, 0.5, 0.5)],
+)
+def test_an_improper_turns_the_shorter_way(phi, angle, turn):
+    q = (column(np.cos(phi)), column(np.sin(phi)))
+    assert BONDED["harmonic_improper"].energy(xp, q, column(4.0), column(angle)) == pytest.approx(2 * turn**2)
+
+
+@pytest.mark.parametrize("size", [4, 5, 24])
+def test_a_map_has_its_values_at_its_points(size):
+    grid = np.random.default_rng(1).normal(size=(1, size, size))
+    for a in range(size):
+        angles = 2 * np.pi * np.arange(size) / size
+        phi, psi = np.full((1, size), angles[a]), angles[None]
+        q = [(np.cos(angle), np.sin(angle)) for angle in (phi, psi)]
+        np.testing.assert_allclose(BONDED["cmap"].energy(xp, *q, grid, size=size)[0], grid[0, a], rtol=0, atol=1e-13)
+
+
+def test_a_map_is_the_periodic_spline_of_scipy():
+    interpolate = pytest.importorskip("scipy.interpolate", reason="SciPy is not installed")
+    size = 7
+    grid = np.random.default_rng(2).normal(size=(size, size))
+    knots = 2 * np.pi * np.arange(size + 1) / size
+    phi, psi = np.random.default_rng(3).uniform(0, 2 * np.pi, size=(2, 40))
+    closed = np.pad(grid, ((0, 1), (0, 1)), mode="wrap")
+    # A spline through rows, each of which is a spline through its points.
+    along_psi = interpolate.CubicSpline(knots, closed, axis=1, bc_type="periodic")(psi)
+    expected = [
+        interpolate.CubicSpline(knots, rows, bc_type="periodic")(p) for rows, p in zip(along_psi.T, phi, strict=True)
+    ]
+    q = [(np.cos(angle)[None], np.sin(angle)[None]) for angle in (phi, psi)]
+    found = BONDED["cmap"].energy(xp, *q, grid[None], size=size)[0]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
+
+
 def test_hand_values_of_pairs():
     energies = {name: form.energy for name, form in NONBONDED.items()}
     minimum = column(2 ** (1 / 6) * 0.3)
@@ -140,6 +191,60 @@ def test_derivatives_of_torsions():
         return (du_dphi,), du_dp[:2]
 
     check_derivatives(energy, derivatives, phi, parameters[:2])
+
+
+SEVERAL = {
+    "bond_bond": [900.0, 0.15, 0.11],
+    "bond_bond_13": [-900.0, 0.15, 0.11],
+    "bond_angle": [700.0, 0.15, 1.9],
+    "angle_angle": [30.0, 1.8, 1.9],
+    "middle_bond_torsion": [-147.0, 7.1, -23.0, 0.15],
+    "end_bond_torsion": [14.0, -38.0, 6.0, 0.11],
+    "angle_torsion": [-1.5, -3.3, -8.5, 1.9],
+    "angle_angle_torsion": [-56.0, 1.9, 1.8],
+    "harmonic_improper": [80.0, -2.5],
+    "quartic_bond": [1e4, -3e4, 5e4, 0.15],
+    "quartic_angle": [160.0, -30.0, -11.0, 1.9],
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_derivatives_of_several_coordinates(name):
+    """A dihedral is differentiated as its angle."""
+    form, kinds = BONDED[name], [coordinate.kind for coordinate in forms()[name].coordinates]
+    values = {"distance": column(0.14, 0.2), "angle": column(1.7, 2.1), "dihedral": column(1.2, -2.9)}
+
+    def of_angles(function):
+        def evaluate(xp, *inputs):
+            q = [(xp.cos(x), xp.sin(x)) if kind == "dihedral" else x for x, kind in zip(inputs, kinds, strict=False)]
+            return function(xp, *q, *inputs[len(kinds) :])
+
+        return evaluate
+
+    parameters = [column(value, value) for value in SEVERAL[name]]
+    coordinates = tuple(values[kind] for kind in kinds)
+    check_derivatives(of_angles(form.energy), of_angles(form.derivatives), coordinates, parameters)
+
+
+def test_derivatives_of_a_map():
+    size, random = 6, np.random.default_rng(5)
+    grid, angles = random.normal(size=(3, size, size)), random.uniform(-np.pi, np.pi, size=(2, 3, 4))
+
+    def energy(phi, psi, grid):
+        return BONDED["cmap"].energy(xp, (xp.cos(phi), xp.sin(phi)), (xp.cos(psi), xp.sin(psi)), grid, size=size)
+
+    q = [(np.cos(angle), np.sin(angle)) for angle in angles]
+    slopes, (by_entry,) = BONDED["cmap"].derivatives(xp, *q, grid, size=size)
+    for number, slope in enumerate(slopes):
+        up, down = (energy(*(angles + sign * STEP * np.eye(2)[number][:, None, None]), grid) for sign in (1, -1))
+        np.testing.assert_allclose(slope, (up - down) / (2 * STEP), rtol=0, atol=1e-8)
+    # Energies are linear in the map.
+    np.testing.assert_allclose(np.sum(by_entry * grid.reshape(3, -1, 1), axis=1), energy(*angles, grid), rtol=1e-12)
+    for entry in np.ndindex(size, size):
+        unit = np.zeros((3, size, size))
+        unit[:, *entry] = 1
+        expected = energy(*angles, unit)
+        np.testing.assert_allclose(by_entry[:, size * entry[0] + entry[1]], expected, rtol=0, atol=1e-14)
 
 
 PAIR_PARAMETERS = {

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import ffbridge as fb
+from ffbridge.forms import forms
 from tests.bridge import drugs
 from tests.bridge.bundles import random_bundle, table, term, zigzag
 from tests.spec.load import arrays_of, load, to_numpy
@@ -56,10 +57,30 @@ def other_forms(rng, **method):
     return replace(base, tables=tables, terms=terms)
 
 
-@pytest.fixture(params=[{"method": "no_cutoff"}, SWITCHED], ids=["no_cutoff", "cutoff"])
+def forms_of_several_coordinates(rng):
+    """Couplings with torsions, impropers and maps, on the chains of `random_bundle`. (The energy vectors have all forms.)"""
+    base = random_bundle(rng)
+    torsions = base.terms["torsions"].indices
+    chains = np.array([[0, 1, 2, 3, 1, 2, 3, 4], [2, 3, 4, 5, 1, 2, 3, 4], [6, 7, 8, 9, 7, 8, 9, 10]], dtype=np.int32)
+    rows = {
+        "harmonic_improper": (torsions[:, [1, 0, 2, 3]], (50, -4), (500, 4)),
+        "end_bond_torsion": (torsions[:, ::-1], (-100, -50, -20, 0.1), (100, 50, 20, 0.2)),
+        "angle_angle_torsion": (torsions, (-60, 1.5, 1.5), (60, 2.2, 2.2)),
+    }
+    terms = {
+        name: fb.TermArrays(name, rng.uniform(low, high, size=(len(atoms), len(low))), atoms)
+        for name, (atoms, low, high) in rows.items()
+    }
+    maps = {"energy": rng.normal(scale=8, size=(2, 24, 24))}
+    terms["cmap"] = fb.TermArrays("cmap", maps, chains, [1, 0, 1], {"size": 24})
+    return fb.from_arrays(n_atoms=11, system_offsets=base.system_offsets, terms=terms)
+
+
+@pytest.fixture(params=[{"method": "no_cutoff"}, SWITCHED, None], ids=["no_cutoff", "cutoff", "several coordinates"])
 def batch(request):
     rng = np.random.default_rng(11)
-    return other_forms(rng, **request.param), zigzag(rng, 3)
+    bundle = forms_of_several_coordinates(rng) if request.param is None else other_forms(rng, **request.param)
+    return bundle, zigzag(rng, 3)
 
 
 def scaled(array):
@@ -140,6 +161,32 @@ def test_openmm_agrees(batch):
     np.testing.assert_allclose(ours.value_and_grad(x).forces, forces, rtol=0, atol=1e-11 * scaled(forces))
     changed = {name: values.values * 1.01 for name, values in bundle.tables.items()}
     np.testing.assert_allclose(ours(x, changed), theirs(x, changed), rtol=1e-11)
+
+
+def test_second_derivatives_pass_the_check_of_torch():
+    """Of a chain that every form of several coordinates is on, one row each, and a map of the least size."""
+    rng = np.random.default_rng(12)
+    chain, size = zigzag(rng)[:6], 4
+    atoms = {2: [0, 1], 3: [0, 1, 2], 4: [0, 1, 2, 3]}
+    terms = {
+        name: fb.TermArrays(name, rng.uniform(0.5, 2, size=(1, len(declared.columns))), [atoms[declared.arity]])
+        for name, declared in forms().items()
+        if (len(declared.coordinates) > 1 or name.startswith(("quartic", "harmonic_improper")))
+        and not declared.settings
+    }
+    assert len(terms) == 11
+    grid = rng.normal(size=(1, size, size))
+    terms["cmap"] = fb.TermArrays("cmap", {"energy": grid}, [[0, 1, 2, 3, 1, 2, 3, 4]], settings={"size": size})
+    bundle = fb.from_arrays(n_atoms=6, terms=terms)
+    U = fb.potential(bundle, engine="torch")
+
+    def energy(x, *tables):
+        return U(x, dict(zip(terms, tables, strict=True))).sum()
+
+    inputs = [chain / 0.15, *(bundle.tables[name].values for name in terms)]
+    leaves = [torch.tensor(array, requires_grad=True) for array in inputs]
+    assert torch.autograd.gradcheck(energy, leaves)
+    assert torch.autograd.gradgradcheck(energy, leaves)
 
 
 @pytest.mark.parametrize("name", ["coincident_other_forms", "undirected_other_forms"])
