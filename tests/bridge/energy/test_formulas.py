@@ -247,6 +247,26 @@ def test_derivatives_of_a_map():
         np.testing.assert_allclose(by_entry[:, size * entry[0] + entry[1]], expected, rtol=0, atol=1e-14)
 
 
+def test_the_second_derivative_of_a_map_is_right_at_its_points():
+    """Where the distance to a point is 0, whose absolute value autodiff takes for constant."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    import array_api_compat.torch as xt
+
+    size, grid = 8, torch.tensor(np.random.default_rng(6).normal(size=(1, 8, 8)))
+
+    def energy(phi):
+        psi = torch.full((1, 1), 0.3, dtype=torch.float64)
+        q = [(torch.cos(angle), torch.sin(angle)) for angle in (phi.reshape(1, 1), psi)]
+        return BONDED["cmap"].energy(xt, *q, grid, size=size).sum()
+
+    def slope(phi):
+        return float(torch.func.grad(energy)(torch.tensor(phi, dtype=torch.float64)))
+
+    at_point = torch.tensor(0.0, dtype=torch.float64)
+    found = float(torch.func.hessian(energy)(at_point))
+    assert found == pytest.approx((slope(STEP) - slope(-STEP)) / (2 * STEP), rel=1e-4)
+
+
 PAIR_PARAMETERS = {
     "lennard_jones": [0.31, 0.6],
     "coulomb": [-55.0],

@@ -58,7 +58,7 @@ def other_forms(rng, **method):
 
 
 def forms_of_several_coordinates(rng):
-    """Couplings with torsions, impropers and maps, on the chains of `random_bundle`. (The energy vectors have all forms.)"""
+    """Couplings with torsions, impropers, maps, on the chains of `random_bundle`; the energy vectors have all forms."""
     base = random_bundle(rng)
     torsions = base.terms["torsions"].indices
     chains = np.array([[0, 1, 2, 3, 1, 2, 3, 4], [2, 3, 4, 5, 1, 2, 3, 4], [6, 7, 8, 9, 7, 8, 9, 10]], dtype=np.int32)
