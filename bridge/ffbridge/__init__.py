@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ffbridge.producers.arrays import TermArrays, from_arrays
     from ffbridge.producers.espaloma import espaloma_graph, from_espaloma
     from ffbridge.producers.garnet import from_garnet
+    from ffbridge.producers.nagl import NaglCharges, from_nagl, nagl_charges
     from ffbridge.producers.openff import from_interchange
     from ffbridge.producers.openmm import from_openmm
     from ffbridge.separate import separate
@@ -57,6 +58,7 @@ __all__ = [
     "Linear",
     "Mapping",
     "Model",
+    "NaglCharges",
     "Overrides",
     "Parameter",
     "ParameterKey",
@@ -78,8 +80,10 @@ __all__ = [
     "from_espaloma",
     "from_garnet",
     "from_interchange",
+    "from_nagl",
     "from_openmm",
     "load",
+    "nagl_charges",
     "named_weights",
     "place_virtual_sites",
     "potential",
@@ -102,6 +106,7 @@ __all__ = [
 
 _LAZY = {
     "Graph": "ffbridge.graph",
+    "NaglCharges": "ffbridge.producers.nagl",
     "Parameter": "ffbridge.trainable",
     "Potential": "ffbridge.potential",
     "TermArrays": "ffbridge.producers.arrays",
@@ -114,8 +119,10 @@ _LAZY = {
     "from_espaloma": "ffbridge.producers.espaloma",
     "from_garnet": "ffbridge.producers.garnet",
     "from_interchange": "ffbridge.producers.openff",
+    "from_nagl": "ffbridge.producers.nagl",
     "from_openmm": "ffbridge.producers.openmm",
     "load": "ffbridge.io",
+    "nagl_charges": "ffbridge.producers.nagl",
     "named_weights": "ffbridge.fingerprint",
     "place_virtual_sites": "ffbridge.virtual_sites",
     "potential": "ffbridge.potential",
