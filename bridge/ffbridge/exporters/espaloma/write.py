@@ -111,7 +111,7 @@ def _chosen(bundle: Bundle, terms: Sequence[str] | None) -> list[str]:
                 f"terms={known!r} to leave its energy out"
             )
     for part, reason in _PARTS.items():
-        if getattr(bundle, part, None) is not None:
+        if getattr(bundle, part) is not None:
             raise UnsupportedError(
                 f"{part}: {reason}; pass dataclasses.replace(bundle, {part}=None) to leave them out on purpose"
             )
