@@ -57,16 +57,17 @@ def from_openmm(
 ) -> Bundle:
     """Return the bundle of an ``openmm.System``: one system, with the same energies and forces.
 
-    Bond, angle, periodic-torsion and Ryckaert-Bellemans forces become terms, and so do custom bond, angle, torsion and
-    nonbonded forces whose expression is a form of the standard, however it is written and up to a factor. A
-    ``NonbondedForce`` becomes the terms ``vdw`` and ``electrostatics`` with the method and settings that it has; its
-    exceptions, which OpenMM states as energies of pairs, become fractions of the pairs' own energies, and those that
-    are no fractions (another sigma than the mixed one) terms of pairs, ``vdw_pairs`` and ``electrostatics_pairs``.
-    Several forces
-    of a kind become ``bonds``, ``bonds_2`` and so on, in their order. ``provenance["forces"]`` says which terms each
-    force became, and names the forces without energy (thermostats, barostats, the remover of the center of mass'
-    motion), which the bundle does not have. Constraints are kept. Virtual sites become terms, ``two_particle_sites``,
-    ``out_of_plane_sites`` and the like; those of local coordinates one for each set of weights.
+    Bond, angle, periodic-torsion, Ryckaert-Bellemans and CMAP forces become terms, and so do custom bond, angle,
+    torsion, compound-bond and nonbonded forces whose expression is a form of the standard, however it is written and up
+    to a factor. (A harmonic improper is told by its text: those are known that OpenMM's readers of CHARMM's, AMBER's
+    and GROMACS' files write.) A ``NonbondedForce`` becomes the terms ``vdw`` and ``electrostatics`` with the method and
+    settings that it has; its exceptions, which OpenMM states as energies of pairs, become fractions of the pairs' own
+    energies, and those that are no fractions (another sigma than the mixed one) terms of pairs, ``vdw_pairs`` and
+    ``electrostatics_pairs``. Several forces of a kind become ``bonds``, ``bonds_2`` and so on, in their order.
+    ``provenance["forces"]`` says which terms each force became, and names the forces without energy (thermostats,
+    barostats, the remover of the center of mass' motion), which the bundle does not have. Constraints are kept. Virtual
+    sites become terms, ``two_particle_sites``, ``out_of_plane_sites`` and the like; those of local coordinates one for
+    each set of weights.
 
     OpenMM keeps no types, SMIRKS or names, so tables have no keys.
 
