@@ -21,19 +21,16 @@ def bundle(name="full", kind="valid"):
 
 
 def without_cutoff(source):
-    """The bundle with nonbonded methods that every engine evaluates, its virtual sites as plain particles."""
+    """The bundle with nonbonded methods that every engine evaluates."""
     kept = ("mixing_rule", "coulomb_constant")
     terms = {
         name: replace(
             term, settings={"method": "no_cutoff"} | {key: term.settings[key] for key in kept if key in term.settings}
         )
-        for name, term in source.energy_terms.items()
+        for name, term in source.terms.items()
         if "method" in term.settings
     }
-    terms = source.energy_terms | terms
-    used = {term.table for term in terms.values()}
-    tables = {name: table for name, table in source.tables.items() if name in used}
-    return replace(source, box=None, terms=terms, tables=tables)
+    return replace(source, box=None, terms={**source.terms, **terms})
 
 
 def positions(name):

@@ -314,7 +314,7 @@ def test_forms_that_are_not_placed_are_refused(monkeypatch):
     from ffbridge.energy.virtual_sites import SITES
     from ffbridge.exporters.openmm.virtual_sites import _CLASSES
 
-    source, x = vector()
+    source, _ = vector()
     monkeypatch.delitem(SITES, "out_of_plane_site")
     with pytest.raises(
         UnsupportedError, match="terms/planes: the array engines do not place sites of the form 'out_of"

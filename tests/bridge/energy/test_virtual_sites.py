@@ -1,4 +1,4 @@
-"""Forms of virtual sites: positions by their definition, and pullbacks against differences and automatic derivatives."""
+"""Forms of virtual sites: positions by definition, and pullbacks against differences and automatic derivatives."""
 
 from __future__ import annotations
 

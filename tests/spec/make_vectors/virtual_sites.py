@@ -29,9 +29,9 @@ from .valid import (
 from .write import energy_vector, ints, reals, topology
 
 SOURCE = (
-    "OpenMM 8.6.1, Reference platform: positions and distribution of forces from its virtual sites, energies and forces "
-    "from HarmonicBondForce and NonbondedForce, dU/dtables of virtual sites from its forces and positions, of other "
-    "terms from custom forces by OpenMM's symbolic differentiation"
+    "OpenMM 8.6.1, Reference platform: positions and distribution of forces from its virtual sites, energies and "
+    "forces from HarmonicBondForce and NonbondedForce, dU/dtables of virtual sites from its forces and positions, of "
+    "other terms from custom forces by OpenMM's symbolic differentiation"
 )
 FRAME_OF_FOUR = {"origin_weights": [0.7, 0.1, 0.1, 0.1], "x_weights": [-1, 0.25, 0.25, 0.5], "y_weights": [-1, 1, 0, 0]}
 
