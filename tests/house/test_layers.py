@@ -18,6 +18,7 @@ FRAMEWORKS = {
     "jax",
     "jaxlib",
     "jraph",
+    "numba",
     "openff",
     "openmm",
     "pyarrow",
@@ -33,10 +34,11 @@ BELOW = {
     "ffbridge_backends": set(),
     "ffbridge_spec": {"ffbridge", "ffbridge_backends"},
 }
-# A backend's framework is named like its module; these come with it.
-COMPANIONS = {"jax": {"jaxlib"}, "timemachine": {"jax", "jaxlib"}}
-# Modules that define subclasses of a framework's own classes import it as soon as they are imported themselves.
-EAGER = "ffbridge_backends.hosts."
+# A backend's framework is named like its module; these come with it, or with the modules of a package.
+COMPANIONS = {"jax": {"jaxlib"}, "native": {"numba"}, "timemachine": {"jax", "jaxlib"}}
+# Modules that define subclasses of a framework's own classes, or that it compiles, import it as soon as they are
+# imported themselves.
+EAGER = ("ffbridge_backends.hosts.", "ffbridge_backends.engines.native.")
 
 LAZY = [source for source in sources() if not source.module.startswith(EAGER)]
 
@@ -76,7 +78,7 @@ def allowed(source: Source) -> set[str]:
     """The frameworks that a module may import."""
     parts = source.module.split(".")
     if source.package == "ffbridge_backends" and len(parts) > 1:
-        return {parts[-1]} | COMPANIONS.get(parts[-1], set())
+        return {parts[-1]}.union(*(COMPANIONS.get(part, set()) for part in parts))
     if source.package == "ffbridge" and len(parts) > 1 and parts[1] in ADAPTERS:
         return FRAMEWORKS
     return set()

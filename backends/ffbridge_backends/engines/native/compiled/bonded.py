@@ -1,0 +1,304 @@
+"""Bonded forms of one internal coordinate, compiled, and the loop over interactions that all of them share.
+
+The formulas are those of :mod:`ffbridge.energy.bonded`. A form is a NamedTuple, which holds the settings that it has,
+and two functions: `fold` makes of an interaction's parameters what is the same for all conformers, and `value` has the
+energy and its derivatives in one lane. A new form is these three and an entry of :data:`FORMS`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ffbridge_backends.engines.native.compiled.coordinates import (
+    Angle,
+    Dihedral,
+    Distance,
+    arity,
+    corners,
+    measure,
+    pull_back,
+)
+from ffbridge_backends.engines.native.compiled.lanes import SOURCES, add, case, compiled, plus, width
+
+__all__ = ["FORMS", "HIGHEST_PERIODICITY", "bonded", "fold", "value"]
+
+HIGHEST_PERIODICITY = 15
+"""cos nφ and sin nφ are powers of a complex number, by repeated squaring of four steps."""
+
+
+def fold(form: Any, p: Any) -> Any:
+    """Return constants of an interaction with the parameters ``p (n_columns,)``."""
+    raise NotImplementedError
+
+
+def value(form: Any, q: Any, constants: Any, out: Any, c: Any, w: Any) -> Any:
+    """Return U and dU/dq; write dU/dp of the differentiable columns to ``out[c]``, ``out[c + w]``, …"""
+    raise NotImplementedError
+
+
+class Harmonic(NamedTuple):
+    """U = k/2 (q - rest)²."""
+
+    n_slopes: int = 2
+
+
+@case(fold, Harmonic)
+def _harmonic_constants(form: Any, p: Any) -> Any:
+    return p[0], p[1]
+
+
+@case(value, Harmonic)
+def _harmonic(form: Any, q: Any, constants: Any, out: Any, c: Any, w: Any) -> Any:
+    k, rest = constants
+    stretch = q - rest
+    out[c], out[c + w] = 0.5 * stretch * stretch, -k * stretch
+    return 0.5 * k * stretch * stretch, k * stretch
+
+
+class Morse(NamedTuple):
+    """U = depth (1 - exp(-steepness (q - length)))²."""
+
+    n_slopes: int = 3
+
+
+@case(fold, Morse)
+def _morse_constants(form: Any, p: Any) -> Any:
+    return p[0], p[1], p[2]
+
+
+@case(value, Morse)
+def _morse(form: Any, q: Any, constants: Any, out: Any, c: Any, w: Any) -> Any:
+    depth, steepness, length = constants
+    stretch = q - length
+    decay = math.exp(-steepness * stretch)
+    # dU/d(steepness · stretch).
+    slope = 2.0 * depth * (1.0 - decay) * decay
+    out[c], out[c + w], out[c + 2 * w] = (1.0 - decay) ** 2, slope * stretch, -slope * steepness
+    return depth * (1.0 - decay) ** 2, slope * steepness
+
+
+class Quartic(NamedTuple):
+    """U = k2 d² + k3 d³ + k4 d⁴, d = q - rest."""
+
+    n_slopes: int = 4
+
+
+@case(fold, Quartic)
+def _quartic_constants(form: Any, p: Any) -> Any:
+    return p[0], p[1], p[2], p[3]
+
+
+@case(value, Quartic)
+def _quartic(form: Any, q: Any, constants: Any, out: Any, c: Any, w: Any) -> Any:
+    k2, k3, k4, rest = constants
+    d = q - rest
+    square = d * d
+    slope = d * (2.0 * k2 + d * (3.0 * k3 + d * 4.0 * k4))
+    out[c], out[c + w], out[c + 2 * w], out[c + 3 * w] = square, square * d, square * square, -slope
+    return square * (k2 + d * (k3 + d * k4)), slope
+
+
+class LennardJonesPair(NamedTuple):
+    """U = 4ε ((σ/r)¹² - (σ/r)⁶), +∞ at r = 0."""
+
+    n_slopes: int = 2
+
+
+@case(fold, LennardJonesPair)
+def _lennard_jones_constants(form: Any, p: Any) -> Any:
+    return p[0], p[1]
+
+
+@case(value, LennardJonesPair)
+def _lennard_jones(form: Any, q: Any, constants: Any, out: Any, c: Any, w: Any) -> Any:
+    sigma, epsilon = constants
+    apart = q > 0
+    inverse = 1.0 / (q if apart else 1.0)
+    ratio = sigma * inverse
+    square = ratio * ratio
+    sixth = square * square * square
+    du_dsigma = 24.0 * epsilon * (2.0 * sixth - 1.0) * square * square * ratio * inverse
+    out[c] = du_dsigma if apart else 0.0
+    out[c + w] = 4.0 * sixth * (sixth - 1.0) if apart else 0.0
+    slope = -24.0 * epsilon * (2.0 * sixth * sixth - sixth) * inverse
+    return 4.0 * epsilon * sixth * (sixth - 1.0) if apart else math.inf, slope if apart else 0.0
+
+
+class CoulombPair(NamedTuple):
+    """U = coulomb_constant · charge_product / r, +∞ at r = 0."""
+
+    n_slopes: int = 1
+    coulomb_constant: float = 0.0
+
+
+@case(fold, CoulombPair)
+def _coulomb_constants(form: Any, p: Any) -> Any:
+    return form.coulomb_constant, form.coulomb_constant * p[0]
+
+
+@case(value, CoulombPair)
+def _coulomb(form: Any, q: Any, constants: Any, out: Any, c: Any, w: Any) -> Any:
+    constant, strength = constants
+    apart = q > 0
+    inverse = 1.0 / (q if apart else 1.0)
+    out[c] = constant * inverse if apart else 0.0
+    return strength * inverse if apart else math.inf, -strength * inverse * inverse if apart else 0.0
+
+
+class PeriodicTorsion(NamedTuple):
+    """U = k (1 + cos(nφ - phase)), n the periodicity."""
+
+    n_slopes: int = 2
+
+
+@case(fold, PeriodicTorsion)
+def _periodic_torsion_constants(form: Any, p: Any) -> Any:
+    """Values that come in through a table are not checked: an energy with a wrong periodicity is NaN."""
+    known = (p[2] == math.floor(p[2])) & (p[2] >= 0) & (p[2] <= HIGHEST_PERIODICITY)
+    return p[0], math.cos(p[1]), math.sin(p[1]), p[2] if known else math.nan, int(p[2]) if known else 0
+
+
+@case(value, PeriodicTorsion)
+def _periodic_torsion(form: Any, q: Any, constants: Any, out: Any, c: Any, w: Any) -> Any:
+    k, cos_phase, sin_phase, n, bits = constants
+    a, b = q
+    real, imaginary = (a, b) if bits & 1 else (1.0, 0.0)
+    a, b = a * a - b * b, 2.0 * a * b
+    real, imaginary = (real * a - imaginary * b, real * b + imaginary * a) if bits & 2 else (real, imaginary)
+    a, b = a * a - b * b, 2.0 * a * b
+    real, imaginary = (real * a - imaginary * b, real * b + imaginary * a) if bits & 4 else (real, imaginary)
+    a, b = a * a - b * b, 2.0 * a * b
+    real, imaginary = (real * a - imaginary * b, real * b + imaginary * a) if bits & 8 else (real, imaginary)
+    # n is NaN where it is no periodicity.
+    cosine = real * cos_phase + imaginary * sin_phase + 0.0 * n
+    sine = imaginary * cos_phase - real * sin_phase
+    out[c], out[c + w] = 1.0 + cosine, k * sine
+    return k * (1.0 + cosine), -n * k * sine
+
+
+class RyckaertBellemans(NamedTuple):
+    """U = Σ c_n cosⁿψ, ψ = φ - π, n from 0 to 5."""
+
+    n_slopes: int = 6
+
+
+@case(fold, RyckaertBellemans)
+def _ryckaert_bellemans_constants(form: Any, p: Any) -> Any:
+    return p[0], p[1], p[2], p[3], p[4], p[5]
+
+
+@case(value, RyckaertBellemans)
+def _ryckaert_bellemans(form: Any, q: Any, constants: Any, out: Any, c: Any, w: Any) -> Any:
+    c0, c1, c2, c3, c4, c5 = constants
+    # cos ψ = -cos φ, so its derivative to φ is sin φ.
+    x, sine = -q[0], q[1]
+    square = x * x
+    out[c], out[c + w], out[c + 2 * w] = 1.0, x, square
+    out[c + 3 * w], out[c + 4 * w], out[c + 5 * w] = square * x, square * square, square * square * x
+    slope = c1 + x * (2.0 * c2 + x * (3.0 * c3 + x * (4.0 * c4 + x * 5.0 * c5)))
+    return c0 + x * (c1 + x * (c2 + x * (c3 + x * (c4 + x * c5)))), slope * sine
+
+
+class HarmonicImproper(NamedTuple):
+    """U = k/2 d², d = φ - angle between -π and π."""
+
+    n_slopes: int = 2
+
+
+@case(fold, HarmonicImproper)
+def _harmonic_improper_constants(form: Any, p: Any) -> Any:
+    return p[0], math.cos(p[1]), math.sin(p[1])
+
+
+@case(value, HarmonicImproper)
+def _harmonic_improper(form: Any, q: Any, constants: Any, out: Any, c: Any, w: Any) -> Any:
+    k, cosine, sine = constants
+    turn = math.atan2(q[1] * cosine - q[0] * sine, q[0] * cosine + q[1] * sine)
+    out[c], out[c + w] = 0.5 * turn * turn, -k * turn
+    return 0.5 * k * turn * turn, k * turn
+
+
+FORMS: dict[str, tuple[Any, type[Any]]] = {
+    "harmonic_bond": (Distance(), Harmonic),
+    "urey_bradley": (Distance(), Harmonic),
+    "morse": (Distance(), Morse),
+    "quartic_bond": (Distance(), Quartic),
+    "lennard_jones_pair": (Distance(), LennardJonesPair),
+    "coulomb_pair": (Distance(), CoulombPair),
+    "harmonic_angle": (Angle(), Harmonic),
+    "quartic_angle": (Angle(), Quartic),
+    "periodic_torsion": (Dihedral(), PeriodicTorsion),
+    "ryckaert_bellemans": (Dihedral(), RyckaertBellemans),
+    "harmonic_improper": (Dihedral(), HarmonicImproper),
+}
+"""The coordinate and the formula of each form, by its name in the standard."""
+
+
+@compiled
+def bonded(
+    lanes: Any,
+    coordinate: Any,
+    form: Any,
+    atoms: Any,
+    systems: Any,
+    parameters: Any,
+    x: Any,
+    weights: Any,
+    energy: Any,
+    gradient: Any,
+    slopes: Any,
+    rows: tuple[int, int],
+    blocks: tuple[int, int],
+    counts: Any,
+    wanted: int,
+    sources: int = SOURCES,
+) -> None:
+    """Add the energies of one term's interactions, and their derivatives.
+
+    Args:
+        lanes: the layout of conformers.
+        coordinate: the internal coordinate.
+        form: the form.
+        atoms: ``(n_terms * arity,) intp``.
+        systems: ``(n_terms,) intp``.
+        parameters: ``(n_terms, n_columns)``.
+        x: positions ``(n_blocks, n_atoms * 3 * width)`` [nm].
+        weights: dL/dU ``(n_blocks, n_systems * width)``.
+        energy: ``(n_blocks, n_systems * width)`` [kJ/mol], to which energies are added.
+        gradient: like x, to which dL/dx is added.
+        slopes: ``(n_terms, n_columns)``, to which dL/dp is added.
+        rows: the first interaction, and the one after the last.
+        blocks: likewise.
+        counts: ``(n_blocks,) intp``, the lanes that are conformers.
+        wanted: 0 for energies, 1 for derivatives to positions as well, 2 for those to parameters as well.
+        sources: not used; see :data:`SOURCES`.
+    """
+    w, size = width(lanes), arity(coordinate)
+    out = np.empty((3 * size + 1 + form.n_slopes) * w)
+    # The rows of the small array: dL/dx, then U, then dU/dp.
+    energies, derivatives = 3 * size * w, (3 * size + 1) * w
+    for block in range(blocks[0], blocks[1]):
+        of_block, onto_block = x[block], gradient[block]
+        for row in range(rows[0], rows[1]):
+            at = corners(coordinate, of_block, atoms, size * row, 3 * w)
+            constants = fold(form, parameters[row])
+            system = w * systems[row]
+            weight = weights[block, system : system + w]
+            for c in range(counts[block]):
+                q, state = measure(coordinate, at, w, c)
+                out[energies + c], slope = value(form, q, constants, out, derivatives + c, w)
+                pull_back(coordinate, state, weight[c] * slope, out, w, c)
+            add(energy[block, system : system + w], out, energies, w)
+            if wanted > 0:
+                for place in range(size):
+                    first = 3 * w * atoms[size * row + place]
+                    add(onto_block[first : first + 3 * w], out, 3 * w * place, 3 * w)
+            if wanted > 1:
+                for column in range(form.n_slopes):
+                    slope = 0.0
+                    for c in range(counts[block]):
+                        slope = plus(slope, weight[c] * out[derivatives + column * w + c])
+                    slopes[row, column] += slope

@@ -1,0 +1,167 @@
+"""Lanes: conformers side by side in memory, so that one instruction computes several of them.
+
+Positions of a block of conformers are ``(n_atoms, 3, width)``, flat: a coordinate of one atom in all conformers of the
+block is contiguous. The width is a constant of the compiled loops. With it, and with results that go through one small
+array of `width` columns, the compiler sees that no result overlaps with a position, and makes vector instructions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numba.extending import overload
+from numpy.typing import NDArray
+
+__all__ = [
+    "SOURCES",
+    "Lanes",
+    "Many",
+    "One",
+    "add",
+    "case",
+    "compiled",
+    "from_lanes",
+    "inlined",
+    "lanes_for",
+    "plus",
+    "subtract",
+    "sum_of",
+    "to_lanes",
+    "width",
+]
+
+_OPTIONS = {"error_model": "numpy", "nogil": True}
+"""Division by zero gives what IEEE 754 says; the interpreter's lock is free while a loop runs."""
+
+SOURCES = int.from_bytes(
+    hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))).digest()[:7]
+)
+"""A digest of these modules. numba finds compiled code on disk by a loop's signature and its own file alone; a loop has
+the digest as a default argument, which is part of its signature, so that a change of any formula compiles it again."""
+
+_ACROSS = 16
+"""Two vectors of 512 bits, four of 256."""
+
+
+class Many(NamedTuple):
+    """As many lanes as vector instructions want."""
+
+    width: int = _ACROSS
+
+
+class One(NamedTuple):
+    """A single lane: few conformers, one after the other."""
+
+    width: int = 1
+
+
+Lanes = Many | One
+
+_FEW = 3
+"""Up to so many conformers, single lanes are faster than lanes that stay empty."""
+
+
+def lanes_for(n_conformers: int) -> Lanes:
+    """Return the lanes that suit so many conformers."""
+    return One() if n_conformers <= _FEW else Many()
+
+
+def width(lanes: Any) -> Any:
+    """Return the width, a constant."""
+    raise NotImplementedError
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a loop when it is first called, and keep it on disk; where nothing can be written, for this process."""
+    try:
+        loop: Callable[..., Any] = njit(cache=True, **_OPTIONS)(function)
+    except RuntimeError:
+        loop = njit(**_OPTIONS)(function)
+    return loop
+
+
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function as a part of the loops that call it."""
+    part: Callable[..., Any] = njit(forceinline=True, **_OPTIONS)(function)
+    return part
+
+
+def case(generic: Callable[..., Any], kind: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a function what `generic` is in compiled code for first arguments of the type `kind`, a NamedTuple."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        def choose(first: Any, *others: Any) -> Any:
+            return function if getattr(first, "instance_class", None) is kind else None
+
+        overload(generic, jit_options={**_OPTIONS, "forceinline": True}, strict=False)(choose)
+        return function
+
+    return register
+
+
+@case(width, Many)
+def _many(lanes: Any) -> Any:
+    return _ACROSS
+
+
+@case(width, One)
+def _one(lanes: Any) -> Any:
+    return 1
+
+
+@njit(fastmath={"reassoc", "nsz"}, forceinline=True, **_OPTIONS)
+def plus(a: Any, b: Any) -> Any:
+    """Return a + b of a sum whose order is free: sums over lanes are vector sums."""
+    return a + b
+
+
+@inlined
+def sum_of(values: Any, start: Any, count: Any) -> Any:
+    """Return the sum of `count` values from `start` on."""
+    total = 0.0
+    for c in range(count):
+        total = plus(total, values[start + c])
+    return total
+
+
+@inlined
+def add(onto: Any, values: Any, start: Any, count: Any) -> None:
+    """Add `count` values from `start` on to as many of `onto`."""
+    for c in range(count):
+        onto[c] += values[start + c]
+
+
+@inlined
+def subtract(onto: Any, values: Any, start: Any, count: Any) -> None:
+    """Subtract `count` values from `start` on from as many of `onto`."""
+    for c in range(count):
+        onto[c] -= values[start + c]
+
+
+def to_lanes(x: NDArray[np.float64], lanes: Lanes) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Return ``(n_conformers, n)`` as ``(n_blocks, n * width)``, and how many lanes of each block are conformers."""
+    (n_conformers, n), across = x.shape, lanes.width
+    n_blocks = -(-n_conformers // across)
+    counts = np.minimum(across, n_conformers - across * np.arange(n_blocks))
+    if across == 1:
+        return np.ascontiguousarray(x), counts
+    padded = np.zeros((n_blocks, n, across))
+    whole = n_conformers // across
+    padded[:whole] = x[: whole * across].reshape(whole, across, n).transpose(0, 2, 1)
+    if whole < n_blocks:
+        padded[whole, :, : counts[-1]] = x[whole * across :].T
+    return padded.reshape(n_blocks, n * across), counts
+
+
+def from_lanes(blocks: NDArray[np.float64], lanes: Lanes, n_conformers: int) -> NDArray[np.float64]:
+    """Return ``(..., n_blocks, n * width)`` as ``(..., n_conformers, n)``, contiguous."""
+    *outer, n_blocks, size = blocks.shape
+    n = size // lanes.width
+    split = blocks.reshape(*outer, n_blocks, n, lanes.width)
+    moved = np.swapaxes(split, -1, -2).reshape(*outer, n_blocks * lanes.width, n)
+    return np.ascontiguousarray(moved[..., :n_conformers, :])

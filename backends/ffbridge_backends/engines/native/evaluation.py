@@ -1,0 +1,233 @@
+"""One evaluation: positions in blocks of conformers, memory for sums, and the loops on threads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ffbridge_backends.engines.native.compiled.bonded import bonded
+from ffbridge_backends.engines.native.compiled.lanes import Lanes, from_lanes, lanes_for, to_lanes
+from ffbridge_backends.engines.native.compiled.nonbonded import NoCutoff, Nothing, nonbonded
+from ffbridge_backends.engines.native.terms import BondedTerm, Pairs, Parameters
+
+__all__ = ["ENERGIES", "EVERYTHING", "FORCES", "Found", "Sums", "evaluate"]
+
+Floats = NDArray[np.float64]
+
+ENERGIES, FORCES, EVERYTHING = range(3)
+"""What is wanted: energies; derivatives to positions as well; those to parameters as well."""
+
+_WORK_OF_A_THREAD = 100_000
+"""Interactions of one conformer, about half a millisecond: a thread is worth its start."""
+_NEAR = 2**20
+"""Bytes of positions and their derivatives that the loops of all terms go over before the next: half a core's cache."""
+_BYTES_OF_AN_ATOM = 48
+"""A position and its derivative."""
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What an evaluation has found.
+
+    Attributes:
+        energies: by term, ``(n_terms, n_conformers, n_systems)`` [kJ/mol].
+        gradient: dL/dx ``(n_conformers, n_atoms, 3)``; 0 if it is not wanted.
+        slopes: by the place of a term, dL/d what the loop takes; 0 if it is not wanted.
+    """
+
+    energies: Floats
+    gradient: Floats
+    slopes: dict[int, Floats]
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """Memory of an evaluation, in blocks of conformers; what loops add to has a part for each slot of blocks.
+
+    Attributes:
+        lanes: the layout.
+        counts: conformers of each block.
+        x: ``(n_blocks, n_atoms * 3 * width)``.
+        weights: by term or for all, ``(1 or n_terms, n_blocks, n_systems * width)``.
+        energies: ``(n_terms + 1, n_blocks, n_systems * width)``; the last is that of a term that is not there.
+        gradient: like x.
+        parameters: by the place of a term.
+        slopes: by the place of a term, ``(n_slots, n_rows, n_columns)``.
+    """
+
+    lanes: Lanes
+    counts: NDArray[np.intp]
+    x: Floats
+    weights: Floats
+    energies: Floats
+    gradient: Floats
+    parameters: Mapping[int, Parameters]
+    slopes: dict[int, Floats]
+
+    def weight(self, place: int) -> Floats:
+        """Return the weights of a term."""
+        weights: Floats = self.weights[place if len(self.weights) > 1 else 0]
+        return weights
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Blocks and systems that one thread goes over; parts of different slots or systems add to different memory."""
+
+    slot: int
+    blocks: tuple[int, int]
+    blocks_at_once: int
+    systems: tuple[int, int]
+
+
+def evaluate(
+    terms: Sequence[BondedTerm | Pairs],
+    n_terms: int,
+    system_offsets: NDArray[Any],
+    x: Floats,
+    parameters: Mapping[int, Parameters],
+    weights: Floats | None,
+    *,
+    wanted: int,
+    threads: int,
+) -> Found:
+    """Return energies, and the derivatives of L = Σ weight · energy.
+
+    Args:
+        terms: all terms, made ready.
+        n_terms: their number; nonbonded ones stand together.
+        system_offsets: ``(n_systems + 1,)``.
+        x: ``(n_conformers, n_atoms, 3)`` [nm].
+        parameters: by the place of a term.
+        weights: ``(1 or n_terms, n_conformers, n_systems)``; 1 if None.
+        wanted: :data:`ENERGIES`, :data:`FORCES` or :data:`EVERYTHING`.
+        threads: how many threads may be used.
+    """
+    n_conformers, n_atoms, _ = x.shape
+    lanes = lanes_for(n_conformers)
+    blocks, counts = to_lanes(x.reshape(n_conformers, 3 * n_atoms), lanes)
+    work = sum(len(term.systems) for term in terms) * n_conformers
+    threads = max(1, min(threads, work // _WORK_OF_A_THREAD))
+    n_slots = min(threads, len(blocks))
+    width = (len(system_offsets) - 1) * lanes.width
+    sums = Sums(
+        lanes,
+        counts,
+        blocks,
+        np.ones((1, len(blocks), width))
+        if weights is None
+        else np.stack([to_lanes(each, lanes)[0] for each in weights]),
+        np.zeros((n_terms + 1, len(blocks), width)),
+        np.zeros_like(blocks),
+        parameters,
+        {place: np.zeros((n_slots, *each.taken.shape)) for place, each in parameters.items()},
+    )
+    parts = _parts(system_offsets, sums, n_slots, threads)
+    if threads == 1:
+        for part in parts:
+            _run(terms, sums, part, wanted)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(lambda part: _run(terms, sums, part, wanted), parts))
+    return Found(
+        from_lanes(sums.energies[:n_terms], lanes, n_conformers),
+        from_lanes(sums.gradient, lanes, n_conformers).reshape(x.shape),
+        {place: each[0] if n_slots == 1 else each.sum(axis=0) for place, each in sums.slopes.items()},
+    )
+
+
+def _parts(system_offsets: NDArray[Any], sums: Sums, n_slots: int, threads: int) -> list[_Part]:
+    """Return parts for as many threads, of systems whose positions stay near the core if there are several."""
+    if not n_slots:
+        return []
+    of_block = _BYTES_OF_AN_ATOM * int(system_offsets[-1]) * sums.lanes.width
+    at_once = max(1, _NEAR // of_block)
+    n_groups = max(-(-of_block // _NEAR), -(-threads // n_slots))
+    if n_groups == 1:
+        edges = [0, len(system_offsets) - 1]
+    else:
+        shares = np.arange(n_groups + 1) * (system_offsets[-1] / n_groups)
+        edges = np.unique(np.searchsorted(system_offsets, shares)).tolist()
+    cuts = [len(sums.x) * slot // n_slots for slot in range(n_slots + 1)]
+    return [
+        _Part(slot, blocks, at_once, systems)
+        for slot, blocks in enumerate(pairwise(cuts))
+        for systems in pairwise(edges)
+    ]
+
+
+def _run(terms: Sequence[BondedTerm | Pairs], sums: Sums, part: _Part, wanted: int) -> None:
+    """Run the loops of all terms over a part."""
+    for first in range(*part.blocks, part.blocks_at_once):
+        blocks = first, min(first + part.blocks_at_once, part.blocks[1])
+        for term in terms:
+            rows = int(term.starts[part.systems[0]]), int(term.starts[part.systems[1]])
+            if rows[0] == rows[1]:
+                continue
+            if isinstance(term, Pairs):
+                _run_pairs(term, sums, part.slot, rows, blocks, wanted)
+            else:
+                _run_bonded(term, sums, part.slot, rows, blocks, wanted)
+
+
+def _run_bonded(
+    term: BondedTerm, sums: Sums, slot: int, rows: tuple[int, int], blocks: tuple[int, int], wanted: int
+) -> None:
+    place = term.place
+    bonded(
+        sums.lanes,
+        term.coordinate,
+        term.form,
+        term.atoms,
+        term.systems,
+        sums.parameters[place].taken,
+        sums.x,
+        sums.weight(place),
+        sums.energies[place],
+        sums.gradient,
+        sums.slopes[place][slot],
+        rows,
+        blocks,
+        sums.counts,
+        wanted,
+    )
+
+
+def _run_pairs(term: Pairs, sums: Sums, slot: int, rows: tuple[int, int], blocks: tuple[int, int], wanted: int) -> None:
+    given = [
+        (
+            each.form,
+            each.method,
+            each.means,
+            each.factors,
+            each.kept,
+            sums.parameters[each.place].taken,
+            sums.weight(each.place),
+            sums.energies[each.place],
+            sums.slopes[each.place][slot],
+        )
+        for each in term.terms
+    ]
+    if len(given) == 1:
+        # Nothing is computed with what a form without columns is given.
+        given.append((Nothing(), NoCutoff(), *given[0][2:7], sums.energies[-1], given[0][8]))
+    nonbonded(
+        sums.lanes,
+        *given,
+        term.atoms,
+        term.rows,
+        term.systems,
+        term.excepted,
+        sums.x,
+        sums.gradient,
+        rows,
+        blocks,
+        sums.counts,
+        wanted,
+    )

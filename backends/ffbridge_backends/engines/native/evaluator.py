@@ -1,0 +1,170 @@
+"""A bundle made ready for the compiled loops, in the shapes that callers use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ffbridge.backend import Array, Backend
+from ffbridge.energy.conformers import conformers_first, conformers_last
+from ffbridge.energy.placement import place, pull_back_sites
+from ffbridge.energy.plan import Structure
+from ffbridge.engine import Arrays, EngineEvaluator, Evaluation
+from ffbridge.exchange import share
+from ffbridge.first_order import FirstOrderSource
+from ffbridge.function import FunctionSource
+from ffbridge.packing import Packing
+from ffbridge_backends.engines.native.evaluation import ENERGIES, EVERYTHING, FORCES, Found, evaluate
+from ffbridge_backends.engines.native.terms import Pairs, Parameters, prepare_terms
+
+__all__ = ["NativeEvaluator"]
+
+Floats = NDArray[np.float64]
+
+
+class NativeEvaluator(EngineEvaluator):
+    """The compiled loops on the arrays of one bundle.
+
+    Args:
+        backend: that of NumPy.
+        structure: the plan's structure.
+        arrays: the plan's arrays, and ``system_offsets``.
+        tables: the bundle's own tables, which given ones replace.
+        threads: how many threads an evaluation may use.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        structure: Structure,
+        arrays: dict[str, Array],
+        tables: dict[str, Array],
+        threads: int,
+    ) -> None:
+        self._backend = backend
+        self._structure = structure
+        self._arrays = arrays
+        self._tables = {name: _in_double(table) for name, table in tables.items()}
+        self._threads = threads
+        self._terms = prepare_terms(structure, arrays)
+        self._each = [each for term in self._terms for each in (term.terms if isinstance(term, Pairs) else (term,))]
+
+    def by_term(self, x: Array, tables: Arrays) -> dict[str, Array]:
+        """Return the energy of each term, ``(..., n_systems)`` [kJ/mol]."""
+        found = self._evaluate(_flat(x), tables, ENERGIES)[0]
+        energies = found.energies.astype(x.dtype, copy=False).reshape(-1, *x.shape[:-2], self._structure.n_systems)
+        return {term.name: energies[place] for place, term in enumerate(self._structure.terms)}
+
+    def energy(self, x: Array, tables: Arrays) -> Array:
+        """Return the energy, ``(..., n_systems)`` [kJ/mol]."""
+        return self._total(self._evaluate(_flat(x), tables, ENERGIES)[0], x)
+
+    def value_and_grad(self, x: Array, tables: Arrays) -> Evaluation:
+        """Return the energy, the forces and the derivatives with respect to the tables."""
+        x = share(x, self._backend).array
+        found, du_dtables = self._evaluate(_flat(x), tables, EVERYTHING)
+        dtype = x.dtype
+        back = {name: table.astype(dtype, copy=False) for name, table in du_dtables.items()}
+        return Evaluation(self._total(found, x), -found.gradient.reshape(x.shape).astype(dtype, copy=False), back)
+
+    def energy_and_forces(self, x: Array, tables: Arrays) -> tuple[Array, Array]:
+        """Return the energy and the forces alone."""
+        found = self._evaluate(_flat(x), tables, FORCES)[0]
+        return self._total(found, x), -found.gradient.reshape(x.shape).astype(x.dtype, copy=False)
+
+    def source(self, packing: Packing, *, each_term: bool) -> FunctionSource:
+        """Return energies and their pullback for the automatic differentiation of another framework."""
+        n_energies = self._structure.n_systems * (len(self._structure.terms) if each_term else 1)
+
+        def energies(packed: Array) -> Array:
+            x, tables = packing.unpack(np, packed)
+            found = self._evaluate(_in_double(x), tables, ENERGIES)[0].energies
+            by_conformer = np.moveaxis(found, 0, -1) if each_term else found.sum(axis=0)
+            return by_conformer.reshape(len(x), n_energies).astype(packed.dtype, copy=False)
+
+        def pullback(packed: Array, cotangents: Array) -> Array:
+            x, tables = packing.unpack(np, packed)
+            split = _in_double(cotangents).reshape(len(x), self._structure.n_systems, -1)
+            found, dl_dtables = self._evaluate(_in_double(x), tables, EVERYTHING, np.moveaxis(split, -1, 0))
+            return packing.pack(np, found.gradient, dl_dtables).astype(packed.dtype, copy=False)
+
+        return FirstOrderSource(
+            engine="native",
+            backend=self._backend,
+            packing=packing,
+            n_energies=n_energies,
+            energies=energies,
+            pullback=pullback,
+        )
+
+    @cached_property
+    def _own(self) -> dict[int, Parameters]:
+        """Parameters of the bundle's own tables, by the place of a term."""
+        return {each.place: each.parameters(self._tables[each.table]) for each in self._each}
+
+    def _evaluate(
+        self, x: Floats, given: Arrays, wanted: int, weights: Floats | None = None
+    ) -> tuple[Found, dict[str, Floats]]:
+        """Return what is found at ``(n_conformers, n_atoms, 3)``, and dL/d table by name; weights as for `evaluate`."""
+        replaced = {name: _in_double(share(table, self._backend).array) for name, table in given.items()}
+        tables = {**self._tables, **replaced}
+        parameters = {
+            each.place: each.parameters(tables[each.table]) if each.table in replaced else self._own[each.place]
+            for each in self._each
+        }
+        sites = self._structure.virtual_sites
+        inner = conformers_last(np, x) if sites else x
+        if sites:
+            x = conformers_first(np, place(self._backend, sites, self._arrays, inner, tables), x.shape[:1])
+        found = evaluate(
+            self._terms,
+            len(self._each),
+            self._arrays["system_offsets"],
+            x,
+            parameters,
+            weights,
+            wanted=wanted,
+            threads=self._threads,
+        )
+        if sites and wanted > ENERGIES:
+            return self._without_sites(found, inner, tables, parameters, wanted)
+        return found, self._table_gradients(found, tables, parameters) if wanted == EVERYTHING else {}
+
+    def _without_sites(
+        self, found: Found, x: Floats, tables: Mapping[str, Floats], parameters: Mapping[int, Parameters], wanted: int
+    ) -> tuple[Found, dict[str, Floats]]:
+        """Return derivatives as functions of positions without virtual sites."""
+        sites, moved = self._structure.virtual_sites, conformers_last(np, found.gradient)
+        dl_dx, of_sites = pull_back_sites(self._backend, sites, self._arrays, x, tables, moved)
+        gradient = np.ascontiguousarray(conformers_first(np, dl_dx, found.gradient.shape[:1]))
+        back = self._table_gradients(found, tables, parameters) if wanted == EVERYTHING else {}
+        return Found(found.energies, gradient, found.slopes), {
+            name: table + of_sites[name] if name in of_sites else table for name, table in back.items()
+        }
+
+    def _table_gradients(
+        self, found: Found, tables: Mapping[str, Floats], parameters: Mapping[int, Parameters]
+    ) -> dict[str, Floats]:
+        result: dict[str, Floats] = {}
+        for each in self._each:
+            back = each.pull_back(parameters[each.place], found.slopes[each.place], len(tables[each.table]))
+            result[each.table] = result[each.table] + back if each.table in result else back
+        return {name: result[name] if name in result else np.zeros_like(table) for name, table in tables.items()}
+
+    def _total(self, found: Found, x: Array) -> Array:
+        total = found.energies.sum(axis=0).astype(x.dtype, copy=False)
+        return total.reshape(*x.shape[:-2], self._structure.n_systems)
+
+
+def _in_double(array: Array) -> Any:
+    return array.astype(np.float64, copy=False)
+
+
+def _flat(x: Array) -> Floats:
+    """Return positions ``(n_conformers, n_atoms, 3)`` in double precision."""
+    flat: Floats = _in_double(x.reshape(-1, *x.shape[-2:]))
+    return flat

@@ -1,0 +1,231 @@
+"""Terms made ready for the compiled loops: parameters from tables, and derivatives back to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ffbridge.energy.mixing import ARITHMETIC, CHARGES, GEOMETRIC, HARMONIC, Mean, Mixing
+from ffbridge.energy.nonbonded import NONBONDED
+from ffbridge.energy.plan import Structure, TermStructure
+from ffbridge.energy.total import mapping_of
+from ffbridge.forms import form
+from ffbridge.mapping import Linear
+from ffbridge.mapping import Mapping as ParameterMapping
+from ffbridge_backends.engines.native.compiled import bonded, nonbonded
+
+__all__ = ["MEANS", "BondedTerm", "PairTerm", "Pairs", "Parameters", "prepare_terms"]
+
+Arrays = Mapping[str, NDArray[Any]]
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+MEANS: dict[Mean, int] = {
+    ARITHMETIC: nonbonded.ARITHMETIC,
+    GEOMETRIC: nonbonded.PRODUCT,
+    CHARGES: nonbonded.PRODUCT,
+    HARMONIC: nonbonded.HARMONIC,
+}
+"""The loop's means by those of the energies."""
+
+_COLUMNS = 3
+"""Columns that every nonbonded form has in the loop."""
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """What the loops take of one term's table.
+
+    Attributes:
+        columns: the parameters of each row of the term, ``(n_rows, n_columns)``.
+        taken: what the loop takes of them: the same, or of a nonbonded form the variables of atoms, ``(n_rows, 3)``.
+    """
+
+    columns: Floats
+    taken: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class BondedTerm:
+    """A bonded term.
+
+    Attributes:
+        place: its place among all terms.
+        table: name of its table.
+        mapping: from the table to interactions, in the order of `atoms`.
+        rounded: the columns whose values are rounded after the mapping.
+        coordinate: the loop's coordinate.
+        form: the loop's form.
+        atoms: ``(n_terms * arity,)``.
+        systems: ``(n_terms,)``, not decreasing.
+        starts: the first row of each system and after the last, ``(n_systems + 1,)``.
+    """
+
+    place: int
+    table: str
+    mapping: ParameterMapping
+    rounded: tuple[int, ...]
+    coordinate: Any
+    form: Any
+    atoms: Indices
+    systems: Indices
+    starts: Indices
+
+    def parameters(self, table: Floats) -> Parameters:
+        """Return the parameters of each interaction."""
+        columns = _apply(self.mapping, table, self.rounded)
+        return Parameters(columns, columns)
+
+    def pull_back(self, parameters: Parameters, slopes: Floats, n_params: int) -> Floats:
+        """Return dL/d table from dL/d what the loop takes."""
+        return np.asarray(self.mapping.pullback(slopes, n_params))
+
+
+@dataclass(frozen=True, eq=False)
+class PairTerm:
+    """A nonbonded term; attributes as for :class:`BondedTerm`.
+
+    Attributes:
+        method: the loop's method.
+        mixing: the mixing rule, which makes variables of parameters.
+        means: the loop's mean of each column.
+        factors: what products are multiplied by.
+        kept: ``(n_pairs,)``, the fraction of each pair that is kept.
+    """
+
+    place: int
+    table: str
+    mapping: ParameterMapping
+    form: Any
+    method: Any
+    mixing: Mixing
+    means: tuple[int, ...]
+    factors: tuple[float, ...]
+    kept: Floats
+
+    def parameters(self, table: Floats) -> Parameters:
+        """Return the parameters of each row, and the variables of its atom."""
+        columns = _apply(self.mapping, table, ())
+        variables = np.zeros((len(columns), _COLUMNS))
+        for column, values in enumerate(self.mixing.variables(np, *columns.T)):
+            variables[:, column] = values
+        return Parameters(columns, variables)
+
+    def pull_back(self, parameters: Parameters, slopes: Floats, n_params: int) -> Floats:
+        """Return dL/d table from dL/d what the loop takes."""
+        columns = tuple(parameters.columns.T)
+        found = self.mixing.variables_pullback(np, columns, tuple(slopes[:, : len(columns)].T))
+        return np.asarray(self.mapping.pullback(np.stack(found, axis=1), n_params))
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """One or two nonbonded terms over the same pairs.
+
+    Attributes:
+        terms: the terms.
+        atoms: ``(2 n_pairs,)``.
+        rows: ``(2 n_pairs,)``, the terms' rows of these atoms.
+        systems: ``(n_pairs,)``, not decreasing.
+        starts: the first pair of each system and after the last, ``(n_systems + 1,)``.
+        excepted: ``(n_pairs,) bool``.
+    """
+
+    terms: tuple[PairTerm, ...]
+    atoms: Indices
+    rows: Indices
+    systems: Indices
+    starts: Indices
+    excepted: NDArray[np.bool_]
+
+
+def prepare_terms(structure: Structure, arrays: Arrays) -> tuple[BondedTerm | Pairs, ...]:
+    """Return the terms of a plan, nonbonded ones of the same pairs two by two."""
+    ready: list[BondedTerm | Pairs] = []
+    waiting: dict[str, list[PairTerm]] = {}
+    for place, term in enumerate(structure.terms):
+        if term.pairs:
+            waiting.setdefault(term.pairs, []).append(_pair_term(place, term, arrays))
+        else:
+            ready.append(_bonded_term(place, term, structure.n_systems, arrays))
+    for pairs, terms in waiting.items():
+        ready.extend(
+            _pairs(pairs, tuple(terms[first : first + 2]), structure.n_systems, arrays)
+            for first in range(0, len(terms), 2)
+        )
+    return tuple(ready)
+
+
+def _bonded_term(place: int, term: TermStructure, n_systems: int, arrays: Arrays) -> BondedTerm:
+    coordinate, kind = bonded.FORMS[term.form]
+    mapping, atoms, systems = mapping_of(term, arrays), arrays[f"{term.name}/atoms"], arrays[f"{term.name}/systems"]
+    if (systems[1:] < systems[:-1]).any():
+        order = np.argsort(systems, kind="stable").astype(np.int32)
+        mapping, systems = mapping.take(order), systems[order]
+        atoms = atoms.reshape(-1, coordinate.arity)[order].ravel()
+    declared = form(term.form)
+    whole = [place for place, column in enumerate(declared.columns) if column.integer]
+    return BondedTerm(
+        place=place,
+        table=term.table,
+        mapping=mapping,
+        rounded=tuple(whole) if isinstance(mapping, Linear) else (),
+        coordinate=coordinate,
+        form=kind(**{name: value for name, value in term.settings if name in declared.settings}),
+        atoms=atoms.astype(np.intp),
+        systems=systems.astype(np.intp),
+        starts=np.searchsorted(systems, np.arange(n_systems + 1)),
+    )
+
+
+def _pair_term(place: int, term: TermStructure, arrays: Arrays) -> PairTerm:
+    settings, declared, kind = dict(term.settings), form(term.form), nonbonded.FORMS[term.form]
+    mixing = NONBONDED[term.form].mixing_of(settings)
+    means = [MEANS[mean] for mean in mixing.means]
+    factors = [settings["coulomb_constant"] if mean == CHARGES else 1.0 for mean in mixing.means]
+    unused = _COLUMNS - len(means)
+    return PairTerm(
+        place=place,
+        table=term.table,
+        mapping=mapping_of(term, arrays),
+        form=kind(**{name: float(value) for name, value in settings.items() if name in kind._fields}),
+        method=_method(settings),
+        mixing=mixing,
+        means=(*means, *[nonbonded.ARITHMETIC] * unused),
+        factors=(*map(float, factors), *[1.0] * unused),
+        kept=arrays[f"{term.pairs}/{declared.exceptions}"].ravel().astype(np.float64),
+    )
+
+
+def _method(settings: Mapping[str, Any]) -> Any:
+    kind = nonbonded.METHODS[settings["method"]]
+    if kind is not nonbonded.Cutoff:
+        return kind(**{name: float(value) for name, value in settings.items() if name in kind._fields})
+    cutoff = float(settings["cutoff"])
+    start = float(settings.get("switch_distance", cutoff))
+    return kind(cutoff, start, cutoff - start or 1.0)
+
+
+def _pairs(pairs: str, terms: tuple[PairTerm, ...], n_systems: int, arrays: Arrays) -> Pairs:
+    systems = arrays[f"{pairs}/systems"].astype(np.intp)
+    return Pairs(
+        terms=terms,
+        atoms=arrays[f"{pairs}/atoms"].astype(np.intp),
+        rows=arrays[f"{pairs}/rows"].astype(np.intp),
+        systems=systems,
+        starts=np.searchsorted(systems, np.arange(n_systems + 1)),
+        excepted=arrays[f"{pairs}/excepted"].ravel(),
+    )
+
+
+def _apply(mapping: ParameterMapping, table: Floats, rounded: tuple[int, ...]) -> Floats:
+    """Return the parameters of each row; sums of equal whole numbers are whole again."""
+    found: Floats = np.ascontiguousarray(mapping.apply(table))
+    if rounded:
+        columns = list(rounded)
+        found[:, columns] = np.round(found[:, columns])
+    return found
