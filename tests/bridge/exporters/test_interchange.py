@@ -193,3 +193,54 @@ def test_a_machine_learned_force_field_goes_into_openff(espaloma, tmp_path):
     interchange.to_prmtop(tmp_path / "espaloma.prmtop")
     energy, _ = Reference(app.AmberPrmtopFile(str(tmp_path / "espaloma.prmtop")).createSystem())(x)
     assert energy == pytest.approx(expected.energy[0], abs=2e-5 * _coulomb(bundle, x))
+
+
+def test_ryckaert_bellemans_torsions_go_both_ways(tmp_path):
+    _, bundle, x = drug(NAMES[2])
+    names = tuple(f"c{power}" for power in range(6))
+    old = bundle.terms["proper_torsions"]
+    rows = np.unique(old.indices, axis=0)
+    values = np.random.default_rng(11).normal(scale=3.0, size=(2, 6))
+    table = fb.Table(values, names, ("kJ/mol",) * 6)
+    index = (np.arange(len(rows)) % 2).astype(np.int32)
+    term = fb.Term("ryckaert_bellemans", rows, "rb_torsions", fb.Select(index))
+    terms = {name: term for name, term in bundle.terms.items() if name != "proper_torsions"}
+    tables = {name: table for name, table in bundle.tables.items() if name != "proper_torsions"}
+    made = replace(bundle, terms={**terms, "rb_torsions": term}, tables={**tables, "rb_torsions": table})
+    interchange = fb.to_interchange(made, drug(NAMES[2]).interchange.topology, positions=x[0])
+    assert len(interchange["RBTorsions"].potentials) == 2
+    expected = fb.potential(made, "numpy").value_and_grad(x[0])
+    energies, forces = openmm(interchange, x[0])
+    assert sum(energies.values()) == pytest.approx(expected.energy[0], rel=TOLERANCE)
+    assert relative(forces, expected.forces) < TOLERANCE
+    again = fb.from_interchange(interchange)
+    assert fb.potential(again, "numpy")(x[0])[0] == pytest.approx(expected.energy[0], rel=1e-12)
+    _, rounded, (energy, _) = gromacs(in_box(interchange), tmp_path, "rb")
+    assert energy == pytest.approx(fb.potential(made, "numpy")(rounded)[0], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_a_protein_comes_back():
+    """Lysozyme of phage T4, 2,634 atoms, of openff-toolkit's own files, with library charges of ff14SB."""
+    import openff.toolkit as toolkit
+
+    from ffbridge.producers import openff
+
+    path = Path(toolkit.__file__).parent / "data" / "proteins" / "T4-protein.sdf"
+    molecule = toolkit.Molecule.from_file(str(path))
+    interchange = openff.parametrize([molecule], force_field=toolkit.ForceField(next(iter(PEPTIDE))))
+    bundle = fb.from_interchange(interchange)
+    x = molecule.conformers[0].m_as("nanometer")
+    energies, _ = openmm(interchange, x)
+    by_term = {name: energy[0] for name, energy in fb.potential(bundle, "numpy").by_term(x).items()}
+    groups = {
+        "HarmonicBondForce": ("bonds",),
+        "HarmonicAngleForce": ("angles",),
+        "PeriodicTorsionForce": ("proper_torsions", "improper_torsions"),
+        "NonbondedForce": ("vdw", "electrostatics"),
+    }
+    for kind, names in groups.items():
+        assert sum(by_term[name] for name in names) == pytest.approx(energies[kind], rel=1e-11), kind
+    back = fb.to_interchange(bundle, molecule)
+    assert_same(back, interchange, x)
+    assert fb.from_interchange(back).content_hash == bundle.content_hash

@@ -84,7 +84,19 @@ def other_element(bundle):
     return replace(bundle, atomic_numbers=numbers)
 
 
+def with_override(bundle):
+    old = bundle.tables["vdw"]
+    table = fb.Table(old.values[:1], old.columns, old.units)
+    override = fb.Overrides("nbfix", np.array([[0, 1]], dtype=np.int32))
+    made = with_term(bundle, "vdw", overrides=override)
+    return replace(made, tables={**made.tables, "nbfix": table})
+
+
 REFUSED = {
+    "pairs that are not mixed": (
+        with_override,
+        "terms/vdw/overrides: an Interchange mixes the parameters",
+    ),
     "several systems": (lambda b: fb.concatenate([b, b]), r"the bundle has 2 systems.*fb\.separate\(bundle\)"),
     "another form": (another_form, "terms/morse: an Interchange has no 'morse'; it has harmonic_bond"),
     "two of a form": (two_of_a_form, "terms/more: the bundle has several terms of the form 'lennard_jones'"),

@@ -40,6 +40,7 @@ def test_the_model_is_read_once(openff, monkeypatch):
     load = GNNModel.load
     monkeypatch.setattr(GNNModel, "load", lambda *args, **kwargs: loads.append(args) or load(*args, **kwargs))
     nagl.nagl_model.cache_clear()
+    nagl._load.cache_clear()
     for smiles in ("CCO", "CCN", "CCC"):
         SMIRNOFFElectrostaticsCollection._compute_partial_charges.cache_clear()
         openff.parametrize(openff.read_molecules(smiles))
@@ -72,3 +73,28 @@ def test_name_and_version_come_from_the_file_name(file, expected):
     from ffbridge.producers.openff.nagl import split_model_file
 
     assert split_model_file(file) == expected
+
+
+def test_a_bundle_has_the_fingerprint_of_the_weights(openff, acetaminophen):
+    from openff.nagl import GNNModel
+    from openff.nagl_models import list_available_nagl_models
+
+    import ffbridge as fb
+
+    (path,) = (path for path in list_available_nagl_models() if path.name == "openff-gnn-am1bcc-1.0.0.pt")
+    model = fb.from_interchange(acetaminophen).models["openff-gnn-am1bcc"]
+    assert model.sha256 == fb.fingerprint(GNNModel.load(str(path), eval_mode=True))
+    assert len(model.sha256) == 64
+
+
+def test_a_model_that_is_not_installed_has_no_fingerprint(openff):
+    from ffbridge.producers.openff.nagl import nagl_fingerprint
+
+    assert nagl_fingerprint("somebody-elses-model-1.0.0.pt") == ""
+
+
+def test_a_model_is_read_once_whatever_names_it(openff):
+    from ffbridge.producers.openff.nagl import nagl_model
+
+    file = "openff-gnn-am1bcc-1.0.0.pt"
+    assert nagl_model(file, "10.5072/zenodo.1", None) is nagl_model(file)

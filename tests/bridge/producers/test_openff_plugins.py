@@ -20,6 +20,7 @@ pytest.importorskip("openmm", reason="OpenMM is not installed")
 
 from openff.interchange.components.potentials import Potential
 from openff.interchange.models import PotentialKey
+from openff.interchange.smirnoff import SMIRNOFFVirtualSiteCollection
 from openff.interchange.smirnoff._nonbonded import _SMIRNOFFNonbondedCollection
 from openff.units import Quantity
 
@@ -193,3 +194,35 @@ def test_a_plug_in_does_not_go_out(plugged):
     form, interchange, _ = plugged
     with pytest.raises(UnsupportedError, match=f"terms/vdw: an Interchange has no {form!r}.*fb.to_openmm"):
         fb.to_interchange(fb.from_interchange(interchange), interchange.topology)
+
+
+class PlugInSites(SMIRNOFFVirtualSiteCollection):
+    is_plugin: bool = True
+    acts_as: str = "VirtualSites"
+
+
+def test_virtual_sites_of_a_plug_in_have_its_parameters():
+    """As in smirnoff-plugins' force field for water: the same sites, with r_min and epsilon."""
+    from copy import deepcopy
+
+    from tests.bridge.exporters.openmm_reference import Reference
+    from tests.bridge.producers.test_openff_virtual_sites import water
+
+    cluster, _, x = water("tip4p_fb.offxml")
+    interchange = deepcopy(cluster)
+    old, sites = interchange.collections.pop("vdW"), interchange.collections["VirtualSites"]
+    new = DoubleExponential(scale_14=0.5, cutoff=old.cutoff)
+    new.key_map.update(old.key_map)
+    for key, potential in old.potentials.items():
+        new.potentials[key] = Potential(parameters=double_exponential(**potential.parameters))
+    plugged = PlugInSites(exclusion_policy="parents")
+    plugged.key_map.update(sites.key_map)
+    plugged.potentials.update(sites.potentials)
+    interchange.collections.update({"DoubleExponential": new, "VirtualSites": plugged})
+    bundle = fb.from_interchange(interchange)
+    assert bundle.terms["vdw"].form == "double_exponential"
+    energy, forces = Reference(interchange.to_openmm_system(combine_nonbonded_forces=False))(x)
+    found = fb.potential(bundle, "numpy").value_and_grad(x)
+    assert found.energy[0] == pytest.approx(energy, rel=1e-9)
+    atoms = bundle.atomic_numbers > 0
+    assert np.linalg.norm((found.forces - forces)[atoms]) < 1e-9 * np.linalg.norm(forces[atoms])

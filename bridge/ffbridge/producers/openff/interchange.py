@@ -12,7 +12,7 @@ from ffbridge.table import Table
 from ffbridge.term import Constraints, Term
 
 from .charges import electrostatics_term
-from .nagl import MODEL_FRAMEWORK, split_model_file
+from .nagl import MODEL_FRAMEWORK, nagl_fingerprint, split_model_file
 from .nonbonded import VDW_FORMS, exceptions_from_bonds, vdw_form, vdw_term
 from .parameters import read_parameters
 from .topology import Atoms, read_topology
@@ -124,8 +124,10 @@ def _check(name: str, collection: Any) -> None:
     """Refuse by name what has no exact counterpart."""
     if vdw_form(collection) is not None:
         return
-    if collection.is_plugin or name not in (*_EXPRESSIONS, "vdW"):
-        what = "is of a plug-in" if collection.is_plugin else "is not supported"
+    # A plug-in's virtual sites are placed like others, with parameters for another form of van der Waals interactions.
+    is_plugin = collection.is_plugin and getattr(collection, "acts_as", "") != "VirtualSites"
+    if is_plugin or name not in (*_EXPRESSIONS, "vdW"):
+        what = "is of a plug-in" if is_plugin else "is not supported"
         raise UnsupportedError(
             f"collection {name!r} {what}, with the expression {collection.expression!r}; from_interchange understands "
             f"{', '.join(_EXPRESSIONS)}, and vdW and plug-ins with the expressions of {', '.join(VDW_FORMS)}. Nothing "
@@ -163,8 +165,10 @@ def _models(electrostatics: Any) -> dict[str, Model]:
         for key in electrostatics.key_map
         if getattr(key, "extras", {}).get("handler") == "NAGLChargesHandler" and "partial_charge_method" in key.extras
     }
-    named = map(split_model_file, sorted(files))
-    return {name: Model(version=version, framework=MODEL_FRAMEWORK) for name, version in named}
+    return {
+        name: Model(version=version, framework=MODEL_FRAMEWORK, sha256=nagl_fingerprint(file))
+        for file, (name, version) in zip(sorted(files), map(split_model_file, sorted(files)), strict=True)
+    }
 
 
 def _provenance(atoms: Atoms, force_field: Any) -> dict[str, Any]:

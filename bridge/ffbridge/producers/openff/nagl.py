@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-__all__ = ["MODEL_FRAMEWORK", "cached_nagl", "nagl_model", "split_model_file"]
+__all__ = ["MODEL_FRAMEWORK", "cached_nagl", "nagl_fingerprint", "nagl_model", "split_model_file"]
 
 MODEL_FRAMEWORK = "torch"
 """What NAGL's models run in."""
@@ -47,10 +47,32 @@ def cached_nagl() -> Iterator[None]:
 @cache
 def nagl_model(file: str, doi: str | None = None, file_hash: str | None = None) -> Any:
     """Return a NAGL model by its file name, for evaluation, read once: a ``openff.nagl.GNNModel``."""
-    from openff.nagl import GNNModel
     from openff.nagl_models._dynamic_fetch import get_model
 
-    return GNNModel.load(get_model(filename=file, doi=doi, file_hash=file_hash), eval_mode=True)
+    return _load(get_model(filename=file, doi=doi, file_hash=file_hash))
+
+
+@cache
+def nagl_fingerprint(file: str) -> str:
+    """Return the fingerprint of a NAGL model's weights by its file name; empty if the model is not installed.
+
+    NAGL compares the files of OpenFF's own models with hashes that it knows.
+    """
+    from ffbridge.fingerprint import fingerprint
+
+    try:
+        model = nagl_model(file)
+    except (ImportError, FileNotFoundError):
+        # An Interchange made elsewhere: the standard has an empty fingerprint for weights that are not known.
+        return ""
+    return fingerprint(model)
+
+
+@cache
+def _load(path: str) -> Any:
+    from openff.nagl import GNNModel
+
+    return GNNModel.load(path, eval_mode=True)
 
 
 @cache

@@ -235,14 +235,17 @@ def _ids(sources: Iterable[_Source], force_field: Any) -> list[str]:
 
 
 def _lookup(force_field: Any, handler: str) -> Callable[[str], str]:
-    if handler not in force_field.registered_parameter_handlers:
+    known = force_field.registered_parameter_handlers
+    # An Interchange has one name for the sections of virtual sites; plug-ins put theirs before it.
+    section = next((name for name in known if handler == "VirtualSites" and name.endswith(handler)), handler)
+    if section not in known:
         raise BundleError(
             f"force_field: it has no section {handler!r}; pass the one that the Interchange was made with"
         )
     names = {
         # An Interchange names virtual sites by more than their SMIRKS.
         " ".join([each.smirks, each.name, each.match] if handler == "VirtualSites" else [each.smirks]): each.id or ""
-        for each in force_field.get_parameter_handler(handler).parameters
+        for each in force_field.get_parameter_handler(section).parameters
     }
 
     def find(pattern: str) -> str:
