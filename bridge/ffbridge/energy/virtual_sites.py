@@ -39,7 +39,7 @@ class SiteForm:
 def two_particle(xp: Any, settings: Settings, parents: Sequence[Array], geometry: Sequence[Array]) -> Array:
     """Return x1 + weight u + distance û, u = x2 - x1 (OpenMM's TwoParticleAverageSite, if the distance is 0)."""
     u, (weight, distance) = parents[1] - parents[0], _columns(geometry)
-    return parents[0] + weight * u + distance * over(xp, u, norm(xp, u)[:, None])
+    return parents[0] + weight * u + distance * over(xp, u, norm(xp, u)[:, None, ...])
 
 
 def _two_particle_pullback(
@@ -47,7 +47,7 @@ def _two_particle_pullback(
 ) -> Pullback:
     u, (weight, distance) = parents[1] - parents[0], _columns(geometry)
     length = norm(xp, u)
-    unit = over(xp, u, length[:, None])
+    unit = over(xp, u, length[:, None, ...])
     second = weight * gradient + _direction_pullback(xp, unit, length, distance * gradient)
     return [gradient - second, second], (dot(xp, u, gradient), dot(xp, unit, gradient))
 
@@ -116,19 +116,19 @@ def _frame(xp: Any, settings: Settings, parents: Sequence[Array]) -> _Frame:
     )
     normal = cross(xp, first, second)
     lengths = norm(xp, first), norm(xp, normal)
-    x, z = (over(xp, vector, length[:, None]) for vector, length in zip((first, normal), lengths, strict=True))
+    x, z = (over(xp, vector, length[:, None, ...]) for vector, length in zip((first, normal), lengths, strict=True))
     return _Frame(parents[0] + of_origin, first, second, x, z, *lengths)
 
 
 def _columns(geometry: Sequence[Array]) -> list[Array]:
     """Return parameters ``(n, 1)`` ready to meet vectors ``(n, 3, n_conformers)``."""
-    return [column[:, None] for column in geometry]
+    return [column[:, None, ...] for column in geometry]
 
 
 def _direction_pullback(xp: Any, unit: Array, length: Array, gradient: Array) -> Array:
     """Return dU/dv from dU/dv̂: v̂ turns when v moves at right angles to itself."""
-    across = gradient - dot(xp, unit, gradient)[:, None] * unit
-    return over(xp, across, length[:, None])
+    across = gradient - dot(xp, unit, gradient)[:, None, ...] * unit
+    return over(xp, across, length[:, None, ...])
 
 
 _LOCAL_COORDINATES = SiteForm(local_coordinates, _local_coordinates_pullback)
