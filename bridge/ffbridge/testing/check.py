@@ -75,15 +75,22 @@ def expect(condition: object, message: str) -> None:
         raise ConformanceError(message)
 
 
-def close(what: str, found: Any, expected: Any, tolerance: float) -> None:
+def close(what: str, found: Any, expected: Any, tolerance: float, *, uncertainty: float = 0.0) -> None:
     """Raise ConformanceError unless two NumPy arrays agree, relative to the largest finite magnitude expected.
 
     Infinities and NaN must stand in the same places.
+
+    Args:
+        what: what is compared, for the message.
+        found: what the subject gives.
+        expected: what is right.
+        tolerance: relative, but to 1 if all magnitudes are less.
+        uncertainty: by how much what is expected may be wrong itself.
     """
     expect(found.shape == expected.shape, f"{what}: got shape {found.shape}, expected {expected.shape}")
     pairs = list(zip(_flat(found), _flat(expected), strict=True))
     scale = max((abs(value) for _, value in pairs if math.isfinite(value)), default=0.0)
-    limit = tolerance * max(scale, 1.0)
+    limit = tolerance * max(scale, 1.0) + uncertainty
     for place, (one, other) in enumerate(pairs):
         same = abs(one - other) <= limit if math.isfinite(other) else one == other or (one != one and other != other)
         expect(same, f"{what}: got {one!r} at place {place}, expected {other!r} within {limit:.1e}")

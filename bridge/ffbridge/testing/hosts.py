@@ -14,6 +14,7 @@ from ffbridge.potential import Potential
 from ffbridge.registry import backend_of, backends, get_backend
 from ffbridge.testing.arrays import take_home, there
 from ffbridge.testing.check import Case, Check, close, expect
+from ffbridge.testing.differences import difference
 from ffbridge.testing.samples import Sample, chosen
 
 __all__ = ["CHECKS"]
@@ -113,14 +114,14 @@ def _agrees(function: Callable[..., Array], found: Sample, inputs: list[Floats],
 
     gradients = [take_home(host.detach(each)) for each in host.gradient(function, taken(inputs))]
     for place, direction in enumerate(_directions(found, inputs)):
-        values = []
-        for sign in (1, -1):
-            moved = list(inputs)
-            moved[place] = inputs[place] + sign * _STEP * direction
-            values.append(float(take_home(host.detach(function(*taken(moved))))))
-        along, expected = np.array((gradients[place] * direction).sum()), np.array(values[0] - values[1]) / (2 * _STEP)
+
+        def moved(s: float, place: int = place, direction: Floats = direction) -> Floats:
+            arrays = [array + s * direction if at == place else array for at, array in enumerate(inputs)]
+            return take_home(host.detach(function(*taken(arrays))))
+
+        along, expected = np.array((gradients[place] * direction).sum()), difference(moved, _STEP)
         whereto = "positions" if place == 0 else f"table {tuple(found.bundle.tables)[place - 1]}"
-        close(f"{what} with respect to {whereto}", along, expected, 1e-6)
+        close(f"{what} with respect to {whereto}", along, expected.value, 1e-6, uncertainty=expected.uncertainty)
 
 
 def _first(engine: Engine, name: str) -> str | None:
