@@ -283,10 +283,8 @@ class Bundle:
             mapping = MAPPINGS[kind]
             return mapping(**{part.name: take(f"{path}/{part.name}") for part in fields(mapping)})
 
-        def take_overrides(name: str, entry: MappingABC[str, Any]) -> Overrides | None:
-            if "overrides" not in entry:
-                return None
-            return Overrides(table=entry["overrides"], pairs=take(f"terms/{name}/overrides/pairs"))
+        def take_overrides(path: str, table: str | None) -> Overrides | None:
+            return None if table is None else Overrides(table=table, pairs=take(f"{path}/pairs"))
 
         tables = {
             name: Table(
@@ -305,7 +303,7 @@ class Bundle:
                 table=entry["table"],
                 mapping=take_mapping(f"terms/{name}/mapping", entry["mapping"]),
                 settings=dict(entry.get("settings", {})),
-                overrides=take_overrides(name, entry),
+                overrides=take_overrides(f"terms/{name}/overrides", entry.get("overrides")),
             )
             for name, entry in document["terms"].items()
         }

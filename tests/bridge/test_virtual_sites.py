@@ -262,6 +262,27 @@ def test_gradients_of_positions_flow_to_parents_and_geometry():
     assert not frames.grad[1].any()
 
 
+def test_placement_inside_transformations_of_jax():
+    """Traced positions and tables, and a bundle of JAX arrays."""
+    source, x = vector()
+    with framework("jax"):
+        import jax
+
+        moved = source.to("jax")
+        weights = np.random.default_rng(1).normal(size=x.shape)
+        expected = fb.place_virtual_sites(source, x)
+
+        def loss(x, frames):
+            return (weights * fb.place_virtual_sites(moved, x, {"frames": frames})).sum()
+
+        found = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))(x, source.table("frames").values)
+    np.testing.assert_allclose(found[0], (weights * expected).sum(), rtol=1e-12)
+    sites = np.concatenate([term.indices[:, 0] for term in source.virtual_sites.values()])
+    assert not np.asarray(found[1][0])[:, sites].any()
+    # A frame's axes have the length 1: the derivative is the weight along them.
+    assert 0 < np.linalg.norm(found[1][1][1]) < np.abs(weights).sum()
+
+
 def test_a_bundle_without_sites_is_left_alone():
     source, x = bundle("bonds", "energy"), np.random.default_rng(1).normal(size=(4, 3))
     assert fb.place_virtual_sites(source, x) is x

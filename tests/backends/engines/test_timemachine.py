@@ -215,3 +215,22 @@ class TestTheProgram:
         (info,) = (each for each in fb.engines() if each.name == "timemachine")
         assert info.available
         assert "not the CUDA implementations" in info.abilities
+
+
+@needs_program
+def test_virtual_sites_are_placed_for_it():
+    """The program has none: it is given the positions, and derivatives go to parents and geometries."""
+    source, x = samples.bundle("virtual_sites", "energy"), samples.positions("virtual_sites")
+    settings = {"vdw": {"method": "cutoff"}, "electrostatics": {"method": "timemachine", "beta": 2.0}}
+    terms = {
+        name: replace(term, settings={**term.settings, **settings[name], "cutoff": 1.2, "periodic": False})
+        for name, term in source.terms.items()
+        if name in settings
+    }
+    source = replace(source, terms={**source.terms, **terms})
+    expected = fb.potential(source, "numpy").value_and_grad(x)
+    found = fb.potential(source, "timemachine", host="numpy").value_and_grad(x)
+    assert relative(found.energy, expected.energy) < TOLERANCE
+    assert relative(found.forces, expected.forces) < TOLERANCE
+    for name, derivatives in expected.tables.items():
+        assert relative(found.tables[name], derivatives) < TOLERANCE, name
