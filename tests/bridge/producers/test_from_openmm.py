@@ -102,36 +102,6 @@ def test_the_system_is_not_changed():
     assert openmm.XmlSerializer.serialize(system) == before
 
 
-def test_charmm36_is_refused_by_the_name_of_each_force():
-    topology, _ = structure("villin")
-    with pytest.raises(UnsupportedError) as error:
-        from_openmm(parametrize("villin", "charmm36.xml"), topology)
-    message = str(error.value)
-    assert "force 5 (CustomNonbondedForce 'LennardJones')" in message
-    assert "uses tabulated functions" in message
-    assert message.count("\n") == 1
-
-
-def test_the_rest_of_charmm36_has_urey_bradley_terms_impropers_and_maps():
-    topology, x = structure("villin")
-    system = parametrize("villin", "charmm36.xml")
-    system.removeForce(5)
-    bundle = from_openmm(system, topology)
-    assert (bundle.terms["harmonic_impropers"].form, bundle.terms["cmap"].settings) == (
-        "harmonic_improper",
-        {"size": 24},
-    )
-    n_maps, n_residues = len(bundle.tables["cmap"]), topology.getNumResidues()
-    assert 2 <= n_maps < len(bundle.terms["cmap"]) == n_residues - 2
-    assert len(bundle.terms["bonds"]) == topology.getNumBonds()
-    outer = bundle.terms["urey_bradley"].indices
-    angles = {frozenset(row[[0, 2]].tolist()) for row in bundle.terms["angles"].indices}
-    assert len(outer) > 500
-    assert {frozenset(pair) for pair in outer.tolist()} <= angles
-    check_forces(system, bundle, x)
-    check_array_engine(system, bundle, x)
-
-
 def test_bonds_of_a_three_membered_ring_are_no_urey_bradley_terms():
     topology = app.Topology()
     residue = topology.addResidue("TRI", topology.addChain())
