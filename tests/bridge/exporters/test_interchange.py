@@ -78,6 +78,32 @@ def test_drugs_come_back(name):
     assert fb.from_interchange(back).content_hash == bundle.content_hash
 
 
+@pytest.mark.parametrize("combine", [True, False])
+def test_the_driver_of_interchange_has_the_same_energies(combine):
+    from openff.interchange.drivers import get_openmm_energies
+
+    interchange, bundle, _ = drug(NAMES[4])
+    back = fb.to_interchange(bundle, interchange.topology)
+    reports = [get_openmm_energies(each, combine_nonbonded_forces=combine).energies for each in (back, interchange)]
+    mine, theirs = ({name: energy.m_as("kilojoule / mole") for name, energy in report.items()} for report in reports)
+    assert mine == pytest.approx(theirs, rel=TOLERANCE)
+    assert len(theirs) == (4 if combine else 5)
+
+
+def test_bonded_terms_alone_go_out():
+    interchange, bundle, x = drug(NAMES[0])
+    names = [name for name in bundle.terms if name not in ("vdw", "electrostatics")]
+    terms = {name: bundle.terms[name] for name in names}
+    tables = {term.table: bundle.tables[term.table] for term in terms.values()}
+    part = replace(bundle, terms=terms, tables=tables, exceptions=None, models={})
+    back = fb.to_interchange(part, interchange.topology)
+    assert "vdW" not in back.collections
+    energies, forces = openmm(back, x[0])
+    expected = fb.potential(part, "numpy").value_and_grad(x[0])
+    assert sum(energies.values()) == pytest.approx(expected.energy[0], rel=TOLERANCE)
+    assert relative(forces, expected.forces) < TOLERANCE
+
+
 @pytest.mark.parametrize("force_field", PEPTIDE)
 def test_a_capped_peptide_comes_back(force_field):
     molecule, interchange = dipeptide(force_field)

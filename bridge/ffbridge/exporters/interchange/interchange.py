@@ -41,7 +41,8 @@ def to_interchange(bundle: Bundle, topology: Any, *, positions: Array | None = N
     - virtual sites: VirtualSites, if they are of a type that SMIRNOFF force fields have.
     - constraints, box. Constrained bonds keep their terms. Models and provenance are left behind.
 
-    (Interchange's own writers for AMBER and LAMMPS leave RBTorsions out.)
+    Interchange's own writers for AMBER and LAMMPS leave RBTorsions out, and the one for AMBER scales a 1-4 pair only
+    where a proper torsion, be its k 0, has it as its ends.
 
     Args:
         bundle: one system, in any framework, with however many molecules. It is validated.
