@@ -19,7 +19,7 @@ help:
 	@echo "make test-all  the same with the slow tests"
 	@echo "make lint      ruff and mypy"
 	@echo "make format    ruff writes the format"
-	@echo "make bench     the benchmarks, with figures"
+	@echo "make bench     the benchmark suite: tables and ratios in benchmarks/results"
 	@echo "make env       the environment alone, in $(VENV)"
 	@echo "make clean     removes the environment and caches"
 
@@ -54,7 +54,7 @@ format: $(STAMP)
 	$(BIN)/ruff format
 
 bench: $(STAMP)
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
