@@ -83,8 +83,7 @@ def _forces(engine: Engine, name: str) -> str | None:
 
 
 def _moved(U: Potential, x: Floats, direction: Floats, s: float) -> Floats:
-    energy: Floats = U(x + s * direction)
-    return energy.sum(axis=-1)
+    return np.asarray(U(x + s * direction).sum(axis=-1))
 
 
 def _changed(U: Potential, x: Floats, table: str, values: Floats, direction: Floats, s: float) -> Floats:

@@ -12,6 +12,14 @@ from ffbridge.errors import ConformanceError
 from ffbridge.testing import BackendConformance, EngineConformance
 
 
+@pytest.fixture
+def x64():
+    """The scope in which JAX, as a host, holds float64."""
+    jax = pytest.importorskip("jax", reason="JAX is not installed")
+    with jax.enable_x64(True):
+        yield
+
+
 class TestNumpy(BackendConformance):
     backend = "numpy"
 
@@ -26,14 +34,17 @@ class TestJaxWithoutX64(BackendConformance):
     backend = "jax"
 
 
+@pytest.mark.usefixtures("x64")
 class TestNumpyEngine(EngineConformance):
     engine = "numpy"
 
 
+@pytest.mark.usefixtures("x64")
 class TestTorchEngine(EngineConformance):
     engine = "torch"
 
 
+@pytest.mark.usefixtures("x64")
 class TestOpenMMEngine(EngineConformance):
     engine = "openmm"
 
