@@ -101,14 +101,14 @@ def processor_time(seconds):
         signal.signal(signal.SIGPROF, before)
 
 
-def interchange_of(molecule):
+def interchange_of(molecule, *, seconds=NAGL_SECONDS):
     """The Interchange of a molecule, and whether its charges are NAGL's.
 
     NAGL enumerates resonance forms, which are too many in a few molecules. Those get Gasteiger charges: where charges
     come from makes no difference to the comparison.
     """
     try:
-        with processor_time(NAGL_SECONDS):
+        with processor_time(seconds):
             return parametrize([molecule]), True
     except TooSlow:
         charged = type(molecule)(molecule)

@@ -1,0 +1,124 @@
+"""Energies and derivatives of 1, 8 and 256 molecules with 1 and 100 conformers, by every engine, beside the peers.
+
+One bundle and one call for each case; peers make the calls that they have. float64 throughout, but for the row that
+says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+import ffbridge as fb
+from benchmarks import engines, peers
+from benchmarks.molecules import Sample, batch, cache_folder, drugs, evenly, minidrugbank, n_interactions
+from benchmarks.timing import Record
+from ffbridge.errors import FFBridgeError
+
+__all__ = ["measure"]
+
+CASES = ((1, 1), (1, 100), (8, 1), (8, 100), (256, 1), (256, 100))
+LONGEST = 6.0
+"""A call that takes longer is not repeated [s]."""
+ROOM = 0.4
+"""The part of the free memory that a call may need."""
+SECONDS = 2.5
+
+
+def measure(record: Record) -> None:
+    """Fill in the record."""
+    for n_molecules, n_conformers in CASES[:4] if record.quick else CASES:
+        samples, source = _samples(n_molecules)
+        for quantity in engines.QUANTITIES:
+            compare(record, samples, source, n_conformers, quantity)
+    one_graph(record)
+
+
+def _samples(n: int) -> tuple[list[Sample], Path]:
+    """Molecules, and the folder that they are from: ibuprofen, the eight drugs, or some of MiniDrugBank."""
+    if n > 8:
+        return evenly(minidrugbank(), n), cache_folder() / "minidrugbank"
+    return (drugs() if n == 8 else drugs()[1:2]), cache_folder() / "drugs"
+
+
+def compare(record: Record, samples: list[Sample], source: Path, n_conformers: int, quantity: str) -> None:
+    """One case: every engine and the peers that have the quantity, taking turns."""
+    bundle, x = batch(samples, n_conformers)
+    prefix = f"{quantity}/{len(samples)} molecules, {n_conformers} conformers"
+    makers = {
+        f"{prefix}/{engine}": lambda engine=engine: engines.call(bundle, engine, quantity, x)
+        for engine in engines.names()
+    } | _peers(prefix, samples, source, bundle, x, quantity)
+    needed = engines.memory_needed(quantity, n_interactions(bundle), n_conformers)
+    calls = {}
+    for name, make in makers.items():
+        if needed > ROOM * _free_memory():
+            record.skip(name, f"it would need about {needed / 2**30:.1f} GiB")
+            continue
+        try:
+            call = make()
+            seconds = _second_call(call)
+        except (FFBridgeError, ArithmeticError) as error:
+            record.skip(name, error)
+            continue
+        if seconds > LONGEST:
+            record.skip(name, f"one call takes {seconds:.1f} s")
+            continue
+        calls[name] = call
+    record.compare(calls, seconds=SECONDS)
+
+
+def _second_call(call: Callable[[], object]) -> float:
+    """Seconds that a call takes when what it compiles is compiled."""
+    call()
+    start = perf_counter()
+    call()
+    return perf_counter() - start
+
+
+def _free_memory() -> float:
+    lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    return next(float(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+
+
+def _peers(
+    prefix: str, samples: list[Sample], source: Path, bundle: fb.Bundle, x: np.ndarray, quantity: str
+) -> dict[str, Callable[[], Callable[[], object]]]:
+    """What makes the calls of the peers that have the quantity."""
+    expected = float(fb.potential(bundle, engine="numpy")(x).sum()) if quantity in ("forces", "tables") else 0.0
+    sizes = [sample.bundle.n_atoms for sample in samples]
+    found: dict[str, Callable[[], Callable[[], object]]] = {}
+    if quantity == "tables" and "smee" in peers.found() and (source / "smee.pt").exists():
+        indices = [sample.index for sample in samples]
+        for dtype in ("float64", "float32"):
+            found[f"{prefix}/smee, {dtype}"] = lambda dtype=dtype: peers.smee_call(
+                source / "smee.pt", indices, x, sizes, expected, dtype=dtype
+            )
+    if quantity == "forces" and "openmm" in peers.found():
+        conformers = np.split(x.reshape(-1, *x.shape[-2:]), np.cumsum(sizes)[:-1], axis=-2)
+        found[f"{prefix}/OpenMM Reference, in a loop"] = lambda: peers.openmm_loop(
+            [sample.bundle for sample in samples], conformers, expected
+        )
+    return found
+
+
+def one_graph(record: Record) -> None:
+    """Energy and forces of acetaminophen (20 atoms) as a DGL graph: espaloma, and the engines on the graph's bundle."""
+    from ffbridge.demo.graphs import parametrized_graph
+    from ffbridge.producers.openff import read_molecules
+
+    sample = drugs()[0]
+    (molecule,) = read_molecules("CC(=O)Nc1ccc(O)cc1")
+    graph = parametrized_graph(molecule, sample.bundle).graph
+    bundle = fb.from_espaloma(graph)
+    expected = float(fb.potential(bundle, engine="numpy")(sample.x)[0])
+    prefix = f"graph/{bundle.n_atoms} atoms"
+    calls: dict[str, Callable[[], object]] = {
+        f"{prefix}/{engine}": engines.call(bundle, engine, "forces", sample.x) for engine in engines.names()
+    }
+    if "espaloma" in peers.found():
+        calls[f"{prefix}/espaloma"] = peers.espaloma_call(graph, sample.x, expected)
+    record.compare(calls, seconds=4.0)
