@@ -221,6 +221,26 @@ def test_a_machine_learned_force_field_goes_into_openff(espaloma, tmp_path):
     assert energy == pytest.approx(expected.energy[0], abs=2e-5 * _coulomb(bundle, x))
 
 
+def test_an_amber_system_of_openmm_goes_into_openff(tmp_path):
+    """AMBER's impropers have the center at the third place; parameters have no keys."""
+    import openff.toolkit as toolkit
+
+    path = Path(toolkit.__file__).parent / "data" / "proteins" / "MainChain_ALA_ALA.pdb"
+    pdb = app.PDBFile(str(path))
+    system = app.ForceField("amber14-all.xml").createSystem(pdb.topology, removeCMMotion=False)
+    bundle = fb.from_openmm(system, pdb.topology)
+    assert len(bundle.terms["improper_torsions"])
+    x = np.array(pdb.positions._value)
+    x += np.random.default_rng(12).normal(scale=0.004, size=x.shape)
+    interchange = fb.to_interchange(bundle, toolkit.Topology.from_pdb(str(path)), positions=x)
+    energy, forces = Reference(system)(x)
+    energies, same_forces = openmm(interchange, x)
+    assert sum(energies.values()) == pytest.approx(energy, rel=TOLERANCE)
+    assert relative(same_forces, forces) < TOLERANCE
+    _, rounded, (from_file, _) = gromacs(in_box(interchange), tmp_path, "amber")
+    assert from_file == pytest.approx(Reference(system)(rounded)[0], rel=1e-5)
+
+
 def test_ryckaert_bellemans_torsions_go_both_ways(tmp_path):
     _, bundle, x = drug(NAMES[2])
     names = tuple(f"c{power}" for power in range(6))

@@ -154,6 +154,14 @@ def test_a_topology_of_several_molecules_is_one_system(openff, ethanol_water):
     assert (np.ptp(molecule[bundle.exceptions.pairs], axis=1) == 0).all()
 
 
+def test_a_topology_of_several_molecules_goes_out_again(openff, ethanol_water):
+    import ffbridge as fb
+
+    bundle = openff.from_interchange(ethanol_water)
+    again = openff.from_interchange(fb.to_interchange(bundle, ethanol_water.topology))
+    assert again.content_hash == bundle.content_hash
+
+
 def test_molecules_with_charges_of_different_origin_go_into_one_batch(openff, acetaminophen, water):
     bundles = [openff.from_interchange(interchange) for interchange in (acetaminophen, openff.parametrize([water]))]
     batch = concatenate(bundles)

@@ -45,6 +45,7 @@ _CONVERSIONS = (
     "one row for each force-field parameter in use, in the order of its first use",
     "torsions: k is the force field's k divided by its idivf",
     "impropers: three cyclic permutations for each center, the center first, as the Interchange lists them",
+    "virtual sites: after all atoms; distances and angles are positions in the frame of the parents",
     "constrained bonds keep their harmonic term (Interchange's export to OpenMM leaves it out by default)",
 )
 
