@@ -86,6 +86,9 @@ def _table(force: Any, function: Any) -> Floats:
 def _lennard_jones(force: Any, parameter: str, functions: dict[str, Floats], types: Floats) -> TypedTerm:
     a_name, b_name, power = _coefficients(force, parameter, list(functions))
     used, index = np.unique(np.rint(types).astype(np.int64), return_inverse=True)
+    n_types = len(functions[a_name])
+    if (bad := used[(used < 0) | (used >= n_types)]).size:
+        raise UnsupportedError(f"a particle has the type {bad[0]}, and its tables have {n_types} types")
     a, b = (functions[name][np.ix_(used, used)] for name in (a_name, b_name))
     sigma, epsilon = _sigma_and_epsilon(a**power, b, used)
     values = np.stack([np.diagonal(sigma), np.diagonal(epsilon)], axis=1)
