@@ -184,6 +184,7 @@ def _run_bonded(
         sums.lanes,
         term.coordinate,
         term.form,
+        term.arity,
         term.atoms,
         term.systems,
         sums.parameters[place].taken,

@@ -56,8 +56,9 @@ class NativeEvaluator(EngineEvaluator):
     def by_term(self, x: Array, tables: Arrays) -> dict[str, Array]:
         """Return the energy of each term, ``(..., n_systems)`` [kJ/mol]."""
         found = self._evaluate(_flat(x), tables, ENERGIES)[0]
-        energies = found.energies.astype(x.dtype, copy=False).reshape(-1, *x.shape[:-2], self._structure.n_systems)
-        return {term.name: energies[place] for place, term in enumerate(self._structure.terms)}
+        shape = (*x.shape[:-2], self._structure.n_systems)
+        energies = found.energies.astype(x.dtype, copy=False)
+        return {term.name: energies[place].reshape(shape) for place, term in enumerate(self._structure.terms)}
 
     def energy(self, x: Array, tables: Arrays) -> Array:
         """Return the energy, ``(..., n_systems)`` [kJ/mol]."""

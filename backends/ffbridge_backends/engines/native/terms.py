@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,10 @@ from ffbridge.energy.mixing import ARITHMETIC, CHARGES, GEOMETRIC, HARMONIC, Mea
 from ffbridge.energy.nonbonded import NONBONDED
 from ffbridge.energy.plan import Structure, TermStructure
 from ffbridge.energy.total import mapping_of
-from ffbridge.forms import form
+from ffbridge.forms import InternalCoordinate, form
 from ffbridge.mapping import Linear
 from ffbridge.mapping import Mapping as ParameterMapping
-from ffbridge_backends.engines.native.compiled import bonded, nonbonded
+from ffbridge_backends.engines.native.compiled import bonded, coordinates, nonbonded
 
 __all__ = ["MEANS", "BondedTerm", "PairTerm", "Pairs", "Parameters", "prepare_terms"]
 
@@ -58,8 +58,9 @@ class BondedTerm:
         table: name of its table.
         mapping: from the table to interactions, in the order of `atoms`.
         rounded: the columns whose values are rounded after the mapping.
-        coordinate: the loop's coordinate.
+        coordinate: the loop's coordinates.
         form: the loop's form.
+        arity: atoms of a row.
         atoms: ``(n_terms * arity,)``.
         systems: ``(n_terms,)``, not decreasing.
         starts: the first row of each system and after the last, ``(n_systems + 1,)``.
@@ -71,6 +72,7 @@ class BondedTerm:
     rounded: tuple[int, ...]
     coordinate: Any
     form: Any
+    arity: int
     atoms: Indices
     systems: Indices
     starts: Indices
@@ -161,25 +163,31 @@ def prepare_terms(structure: Structure, arrays: Arrays) -> tuple[BondedTerm | Pa
 
 
 def _bonded_term(place: int, term: TermStructure, n_systems: int, arrays: Arrays) -> BondedTerm:
-    coordinate, kind = bonded.FORMS[term.form]
+    declared, kind = form(term.form), bonded.FORMS[term.form]
     mapping, atoms, systems = mapping_of(term, arrays), arrays[f"{term.name}/atoms"], arrays[f"{term.name}/systems"]
     if (systems[1:] < systems[:-1]).any():
         order = np.argsort(systems, kind="stable").astype(np.int32)
         mapping, systems = mapping.take(order), systems[order]
-        atoms = atoms.reshape(-1, coordinate.arity)[order].ravel()
-    declared = form(term.form)
+        atoms = atoms.reshape(-1, declared.arity)[order].ravel()
     whole = [place for place, column in enumerate(declared.columns) if column.integer]
     return BondedTerm(
         place=place,
         table=term.table,
         mapping=mapping,
         rounded=tuple(whole) if isinstance(mapping, Linear) else (),
-        coordinate=coordinate,
+        coordinate=_coordinate(declared.coordinates),
         form=kind(**{name: value for name, value in term.settings if name in declared.settings}),
+        arity=declared.arity,
         atoms=atoms.astype(np.intp),
         systems=systems.astype(np.intp),
         starts=np.searchsorted(systems, np.arange(n_systems + 1)),
     )
+
+
+def _coordinate(taken: Sequence[InternalCoordinate]) -> Any:
+    """Return the loop's coordinate; several are a pair of the first and of the others."""
+    first = coordinates.KINDS[taken[0].kind](taken[0].atoms)
+    return first if len(taken) == 1 else coordinates.Both(first, _coordinate(taken[1:]))
 
 
 def _pair_term(place: int, term: TermStructure, arrays: Arrays) -> PairTerm:

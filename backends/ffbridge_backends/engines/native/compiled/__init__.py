@@ -5,7 +5,9 @@ module                holds
 ====================  ===============================================================================================
 :mod:`.lanes`         conformers side by side: the layout of positions, and how functions are compiled and chosen
 :mod:`.coordinates`   internal coordinates of one lane, and their pullback to the atoms
-:mod:`.bonded`        bonded forms, and the loop over interactions that all of them share
+:mod:`.bonded_form`   what a bonded form is
+:mod:`.bonded`        bonded forms of one coordinate, and the loop over interactions that all of them share
+:mod:`.coupling`      bonded forms of several coordinates
 :mod:`.nonbonded`     nonbonded forms and methods, and the loop over pairs that all of them share
 ====================  ===============================================================================================
 """

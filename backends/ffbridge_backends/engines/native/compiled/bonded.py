@@ -1,4 +1,4 @@
-"""Bonded forms of one internal coordinate, compiled, and the loop over interactions that all of them share.
+"""Bonded forms, compiled, and the loop over interactions that all of them share.
 
 The formulas are those of :mod:`ffbridge.energy.bonded`. A form is a NamedTuple, which holds the settings that it has,
 and two functions: `fold` makes of an interaction's parameters what is the same for all conformers, and `value` has the
@@ -12,31 +12,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ffbridge_backends.engines.native.compiled.coordinates import (
-    Angle,
-    Dihedral,
-    Distance,
-    arity,
-    corners,
-    measure,
-    pull_back,
-)
+from ffbridge_backends.engines.native.compiled.bonded_form import fold, value
+from ffbridge_backends.engines.native.compiled.coordinates import add_to_atoms, corners, measure, n_ends, pull_back
+from ffbridge_backends.engines.native.compiled.coupling import COUPLINGS
 from ffbridge_backends.engines.native.compiled.lanes import SOURCES, add, case, compiled, plus, width
 
-__all__ = ["FORMS", "HIGHEST_PERIODICITY", "bonded", "fold", "value"]
+__all__ = ["FORMS", "HIGHEST_PERIODICITY", "bonded"]
 
 HIGHEST_PERIODICITY = 15
 """cos nφ and sin nφ are powers of a complex number, by repeated squaring of four steps."""
-
-
-def fold(form: Any, p: Any) -> Any:
-    """Return constants of an interaction with the parameters ``p (n_columns,)``."""
-    raise NotImplementedError
-
-
-def value(form: Any, q: Any, constants: Any, out: Any, c: Any, w: Any) -> Any:
-    """Return U and dU/dq; write dU/dp of the differentiable columns to ``out[c]``, ``out[c + w]``, …"""
-    raise NotImplementedError
 
 
 class Harmonic(NamedTuple):
@@ -221,20 +205,21 @@ def _harmonic_improper(form: Any, q: Any, constants: Any, out: Any, c: Any, w: A
     return 0.5 * k * turn * turn, k * turn
 
 
-FORMS: dict[str, tuple[Any, type[Any]]] = {
-    "harmonic_bond": (Distance(), Harmonic),
-    "urey_bradley": (Distance(), Harmonic),
-    "morse": (Distance(), Morse),
-    "quartic_bond": (Distance(), Quartic),
-    "lennard_jones_pair": (Distance(), LennardJonesPair),
-    "coulomb_pair": (Distance(), CoulombPair),
-    "harmonic_angle": (Angle(), Harmonic),
-    "quartic_angle": (Angle(), Quartic),
-    "periodic_torsion": (Dihedral(), PeriodicTorsion),
-    "ryckaert_bellemans": (Dihedral(), RyckaertBellemans),
-    "harmonic_improper": (Dihedral(), HarmonicImproper),
+FORMS: dict[str, type[Any]] = {
+    "harmonic_bond": Harmonic,
+    "urey_bradley": Harmonic,
+    "morse": Morse,
+    "quartic_bond": Quartic,
+    "lennard_jones_pair": LennardJonesPair,
+    "coulomb_pair": CoulombPair,
+    "harmonic_angle": Harmonic,
+    "quartic_angle": Quartic,
+    "periodic_torsion": PeriodicTorsion,
+    "ryckaert_bellemans": RyckaertBellemans,
+    "harmonic_improper": HarmonicImproper,
+    **COUPLINGS,
 }
-"""The coordinate and the formula of each form, by its name in the standard."""
+"""The forms by their name in the standard, which says of which coordinates they are."""
 
 
 @compiled
@@ -242,6 +227,7 @@ def bonded(
     lanes: Any,
     coordinate: Any,
     form: Any,
+    arity: int,
     atoms: Any,
     systems: Any,
     parameters: Any,
@@ -260,8 +246,9 @@ def bonded(
 
     Args:
         lanes: the layout of conformers.
-        coordinate: the internal coordinate.
+        coordinate: the internal coordinates.
         form: the form.
+        arity: atoms of a row.
         atoms: ``(n_terms * arity,) intp``.
         systems: ``(n_terms,) intp``.
         parameters: ``(n_terms, n_columns)``.
@@ -276,26 +263,24 @@ def bonded(
         wanted: 0 for energies, 1 for derivatives to positions as well, 2 for those to parameters as well.
         sources: not used; see :data:`SOURCES`.
     """
-    w, size = width(lanes), arity(coordinate)
-    out = np.empty((3 * size + 1 + form.n_slopes) * w)
+    w, ends = width(lanes), n_ends(coordinate)
+    out = np.empty((3 * ends + 1 + form.n_slopes) * w)
     # The rows of the small array: dL/dx, then U, then dU/dp.
-    energies, derivatives = 3 * size * w, (3 * size + 1) * w
+    energies, derivatives = 3 * ends * w, (3 * ends + 1) * w
     for block in range(blocks[0], blocks[1]):
         of_block, onto_block = x[block], gradient[block]
         for row in range(rows[0], rows[1]):
-            at = corners(coordinate, of_block, atoms, size * row, 3 * w)
+            at = corners(coordinate, of_block, atoms, arity * row, 3 * w)
             constants = fold(form, parameters[row])
             system = w * systems[row]
             weight = weights[block, system : system + w]
             for c in range(counts[block]):
                 q, state = measure(coordinate, at, w, c)
                 out[energies + c], slope = value(form, q, constants, out, derivatives + c, w)
-                pull_back(coordinate, state, weight[c] * slope, out, w, c)
+                pull_back(coordinate, state, weight[c], slope, out, w, c)
             add(energy[block, system : system + w], out, energies, w)
             if wanted > 0:
-                for place in range(size):
-                    first = 3 * w * atoms[size * row + place]
-                    add(onto_block[first : first + 3 * w], out, 3 * w * place, 3 * w)
+                add_to_atoms(coordinate, onto_block, atoms, arity * row, out, 0, 3 * w)
             if wanted > 1:
                 for column in range(form.n_slopes):
                     slope = 0.0

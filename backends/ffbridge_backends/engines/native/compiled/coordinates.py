@@ -8,36 +8,54 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from ffbridge_backends.engines.native.compiled.lanes import case
+from ffbridge_backends.engines.native.compiled.lanes import add, case, inlined
 
-__all__ = ["Angle", "Dihedral", "Distance", "arity", "corners", "measure", "pull_back"]
+__all__ = [
+    "KINDS",
+    "Angle",
+    "Both",
+    "Dihedral",
+    "Distance",
+    "add_to_atoms",
+    "corners",
+    "measure",
+    "n_ends",
+    "pull_back",
+]
 
 
 class Distance(NamedTuple):
-    """r = |x0 - x1|."""
+    """r = |x0 - x1|, of the atoms at these places in a row."""
 
-    arity: int = 2
+    places: tuple[int, int]
 
 
 class Angle(NamedTuple):
     """The angle at the second atom."""
 
-    arity: int = 3
+    places: tuple[int, int, int]
 
 
 class Dihedral(NamedTuple):
     """The dihedral about the middle bond, as its cosine and sine."""
 
-    arity: int = 4
+    places: tuple[int, int, int, int]
 
 
-def arity(coordinate: Any) -> Any:
-    """Return the number of atoms, a constant."""
+class Both(NamedTuple):
+    """Two coordinates, each of which may be two again."""
+
+    first: Any
+    second: Any
+
+
+def n_ends(coordinate: Any) -> Any:
+    """Return the atoms of all coordinates, each counted as often as it occurs: a constant."""
     raise NotImplementedError
 
 
-def corners(coordinate: Any, x: Any, atoms: Any, first: Any, size: Any) -> Any:
-    """Return the positions of the atoms ``atoms[first:]`` of a block, flat ``(size,)`` each."""
+def corners(coordinate: Any, x: Any, atoms: Any, row: Any, size: Any) -> Any:
+    """Return positions of the atoms, flat ``(size,)`` each, of a block of positions and a row that begins at `row`."""
     raise NotImplementedError
 
 
@@ -46,43 +64,103 @@ def measure(coordinate: Any, at: Any, w: Any, c: Any) -> Any:
     raise NotImplementedError
 
 
-def pull_back(coordinate: Any, state: Any, slope: Any, out: Any, w: Any, c: Any) -> Any:
-    """Write dU/dx of each atom to lane c of ``out (3 * arity, w)``, flat, from dU/dq."""
+def pull_back(coordinate: Any, state: Any, weight: Any, slope: Any, out: Any, w: Any, c: Any) -> Any:
+    """Write weight · dU/dx of each end to ``out[c]``, ``out[c + w]``, … from dU/dq."""
     raise NotImplementedError
 
 
-@case(arity, Distance)
-def _two(coordinate: Any) -> Any:
+def add_to_atoms(coordinate: Any, onto: Any, atoms: Any, row: Any, out: Any, start: Any, size: Any) -> Any:
+    """Add what stands from `start` on, ``size`` numbers for each end, to a block of dL/dx."""
+    raise NotImplementedError
+
+
+@case(n_ends, Distance)
+def _two_ends(coordinate: Any) -> Any:
     return 2
 
 
-@case(arity, Angle)
-def _three(coordinate: Any) -> Any:
+@case(n_ends, Angle)
+def _three_ends(coordinate: Any) -> Any:
     return 3
 
 
-@case(arity, Dihedral)
-def _four(coordinate: Any) -> Any:
+@case(n_ends, Dihedral)
+def _four_ends(coordinate: Any) -> Any:
     return 4
 
 
+@case(n_ends, Both)
+def _all_ends(coordinate: Any) -> Any:
+    return n_ends(coordinate.first) + n_ends(coordinate.second)
+
+
+@inlined
+def _corner(x: Any, atom: Any, size: Any) -> Any:
+    return x[size * atom : size * atom + size]
+
+
 @case(corners, Distance)
-def _two_corners(coordinate: Any, x: Any, atoms: Any, first: Any, size: Any) -> Any:
-    i, j = size * atoms[first], size * atoms[first + 1]
-    return x[i : i + size], x[j : j + size]
+def _two_corners(coordinate: Any, x: Any, atoms: Any, row: Any, size: Any) -> Any:
+    i, j = coordinate.places
+    return _corner(x, atoms[row + i], size), _corner(x, atoms[row + j], size)
 
 
 @case(corners, Angle)
-def _three_corners(coordinate: Any, x: Any, atoms: Any, first: Any, size: Any) -> Any:
-    i, j, k = size * atoms[first], size * atoms[first + 1], size * atoms[first + 2]
-    return x[i : i + size], x[j : j + size], x[k : k + size]
+def _three_corners(coordinate: Any, x: Any, atoms: Any, row: Any, size: Any) -> Any:
+    i, j, k = coordinate.places
+    return _corner(x, atoms[row + i], size), _corner(x, atoms[row + j], size), _corner(x, atoms[row + k], size)
 
 
 @case(corners, Dihedral)
-def _four_corners(coordinate: Any, x: Any, atoms: Any, first: Any, size: Any) -> Any:
-    i, j = size * atoms[first], size * atoms[first + 1]
-    k, m = size * atoms[first + 2], size * atoms[first + 3]
-    return x[i : i + size], x[j : j + size], x[k : k + size], x[m : m + size]
+def _four_corners(coordinate: Any, x: Any, atoms: Any, row: Any, size: Any) -> Any:
+    i, j, k, m = coordinate.places
+    first, last = _corner(x, atoms[row + i], size), _corner(x, atoms[row + m], size)
+    return first, _corner(x, atoms[row + j], size), _corner(x, atoms[row + k], size), last
+
+
+@case(corners, Both)
+def _both_corners(coordinate: Any, x: Any, atoms: Any, row: Any, size: Any) -> Any:
+    return corners(coordinate.first, x, atoms, row, size), corners(coordinate.second, x, atoms, row, size)
+
+
+@inlined
+def _add_each(places: Any, onto: Any, atoms: Any, row: Any, out: Any, start: Any, size: Any) -> None:
+    for end in range(len(places)):
+        add(_corner(onto, atoms[row + places[end]], size), out, start + size * end, size)
+
+
+@case(add_to_atoms, Distance)
+def _add_two(coordinate: Any, onto: Any, atoms: Any, row: Any, out: Any, start: Any, size: Any) -> Any:
+    _add_each(coordinate.places, onto, atoms, row, out, start, size)
+
+
+@case(add_to_atoms, Angle)
+def _add_three(coordinate: Any, onto: Any, atoms: Any, row: Any, out: Any, start: Any, size: Any) -> Any:
+    _add_each(coordinate.places, onto, atoms, row, out, start, size)
+
+
+@case(add_to_atoms, Dihedral)
+def _add_four(coordinate: Any, onto: Any, atoms: Any, row: Any, out: Any, start: Any, size: Any) -> Any:
+    _add_each(coordinate.places, onto, atoms, row, out, start, size)
+
+
+@case(add_to_atoms, Both)
+def _add_both(coordinate: Any, onto: Any, atoms: Any, row: Any, out: Any, start: Any, size: Any) -> Any:
+    add_to_atoms(coordinate.first, onto, atoms, row, out, start, size)
+    add_to_atoms(coordinate.second, onto, atoms, row, out, start + size * n_ends(coordinate.first), size)
+
+
+@case(measure, Both)
+def _both(coordinate: Any, at: Any, w: Any, c: Any) -> Any:
+    q, state = measure(coordinate.first, at[0], w, c)
+    other_q, other_state = measure(coordinate.second, at[1], w, c)
+    return (q, other_q), (state, other_state)
+
+
+@case(pull_back, Both)
+def _both_pullback(coordinate: Any, state: Any, weight: Any, slope: Any, out: Any, w: Any, c: Any) -> Any:
+    pull_back(coordinate.first, state[0], weight, slope[0], out, w, c)
+    pull_back(coordinate.second, state[1], weight, slope[1], out, w, c + 3 * n_ends(coordinate.first) * w)
 
 
 @case(measure, Distance)
@@ -94,12 +172,12 @@ def _distance(coordinate: Any, at: Any, w: Any, c: Any) -> Any:
 
 
 @case(pull_back, Distance)
-def _distance_pullback(coordinate: Any, state: Any, slope: Any, out: Any, w: Any, c: Any) -> Any:
+def _distance_pullback(coordinate: Any, state: Any, weight: Any, slope: Any, out: Any, w: Any, c: Any) -> Any:
     x, y, z, r = state
-    scale = slope / r if r != 0 else 0.0
+    scale = weight * slope / r if r != 0 else 0.0
     x, y, z = scale * x, scale * y, scale * z
-    out[c], out[w + c], out[2 * w + c] = x, y, z
-    out[3 * w + c], out[4 * w + c], out[5 * w + c] = -x, -y, -z
+    out[c], out[c + w], out[c + 2 * w] = x, y, z
+    out[c + 3 * w], out[c + 4 * w], out[c + 5 * w] = -x, -y, -z
 
 
 @case(measure, Angle)
@@ -114,17 +192,18 @@ def _angle(coordinate: Any, at: Any, w: Any, c: Any) -> Any:
 
 
 @case(pull_back, Angle)
-def _angle_pullback(coordinate: Any, state: Any, slope: Any, out: Any, w: Any, c: Any) -> Any:
+def _angle_pullback(coordinate: Any, state: Any, weight: Any, slope: Any, out: Any, w: Any, c: Any) -> Any:
     """Each end moves the angle when it moves at right angles to its arm, in the plane of the three atoms."""
     ux, uy, uz, vx, vy, vz, nx, ny, nz, sine = state
     uu, vv = (ux * ux + uy * uy + uz * uz) * sine, (vx * vx + vy * vy + vz * vz) * sine
+    slope *= weight
     first = slope / uu if uu != 0 else 0.0
     last = slope / vv if vv != 0 else 0.0
     fx, fy, fz = first * (uy * nz - uz * ny), first * (uz * nx - ux * nz), first * (ux * ny - uy * nx)
     lx, ly, lz = last * (ny * vz - nz * vy), last * (nz * vx - nx * vz), last * (nx * vy - ny * vx)
-    out[c], out[w + c], out[2 * w + c] = fx, fy, fz
-    out[3 * w + c], out[4 * w + c], out[5 * w + c] = -fx - lx, -fy - ly, -fz - lz
-    out[6 * w + c], out[7 * w + c], out[8 * w + c] = lx, ly, lz
+    out[c], out[c + w], out[c + 2 * w] = fx, fy, fz
+    out[c + 3 * w], out[c + 4 * w], out[c + 5 * w] = -fx - lx, -fy - ly, -fz - lz
+    out[c + 6 * w], out[c + 7 * w], out[c + 8 * w] = lx, ly, lz
 
 
 @case(measure, Dihedral)
@@ -146,18 +225,23 @@ def _dihedral(coordinate: Any, at: Any, w: Any, c: Any) -> Any:
 
 
 @case(pull_back, Dihedral)
-def _dihedral_pullback(coordinate: Any, state: Any, slope: Any, out: Any, w: Any, c: Any) -> Any:
+def _dihedral_pullback(coordinate: Any, state: Any, weight: Any, slope: Any, out: Any, w: Any, c: Any) -> Any:
     """After A. Blondel and M. Karplus, J. Comput. Chem. 17, 1132 (1996), Eq. 27."""
     mx, my, mz, nx, ny, nz, length, along, across = state
     mm, nn, square = mx * mx + my * my + mz * mz, nx * nx + ny * ny + nz * nz, length * length
-    first = -slope * length / mm if mm != 0 else 0.0
-    last = slope * length / nn if nn != 0 else 0.0
+    slope *= weight * length
+    first = -slope / mm if mm != 0 else 0.0
+    last = slope / nn if nn != 0 else 0.0
     before = along / square if square != 0 else 0.0
     after = across / square if square != 0 else 0.0
     fx, fy, fz = first * mx, first * my, first * mz
     lx, ly, lz = last * nx, last * ny, last * nz
     tx, ty, tz = before * fx - after * lx, before * fy - after * ly, before * fz - after * lz
-    out[c], out[w + c], out[2 * w + c] = fx, fy, fz
-    out[3 * w + c], out[4 * w + c], out[5 * w + c] = -fx - tx, -fy - ty, -fz - tz
-    out[6 * w + c], out[7 * w + c], out[8 * w + c] = tx - lx, ty - ly, tz - lz
-    out[9 * w + c], out[10 * w + c], out[11 * w + c] = lx, ly, lz
+    out[c], out[c + w], out[c + 2 * w] = fx, fy, fz
+    out[c + 3 * w], out[c + 4 * w], out[c + 5 * w] = -fx - tx, -fy - ty, -fz - tz
+    out[c + 6 * w], out[c + 7 * w], out[c + 8 * w] = tx - lx, ty - ly, tz - lz
+    out[c + 9 * w], out[c + 10 * w], out[c + 11 * w] = lx, ly, lz
+
+
+KINDS: dict[str, type[Any]] = {"distance": Distance, "angle": Angle, "dihedral": Dihedral}
+"""The coordinates by the name that a form of the standard states."""
