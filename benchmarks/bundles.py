@@ -109,7 +109,7 @@ def water(record: Record) -> None:
         record.compare(
             {
                 f"bundle/{n_atoms} atoms/from_openmm": lambda: fb.from_openmm(system, topology),
-                f"bundle/{n_atoms} atoms/concatenate": lambda: fb.concatenate([bundle]),
+                f"bundle/{n_atoms} atoms/concatenate two": lambda: fb.concatenate([bundle, bundle]),
                 f"bundle/{n_atoms} atoms/validate": lambda: fb.validate(bundle),
                 f"bundle/{n_atoms} atoms/save": lambda: fb.save(bundle, other),
                 f"bundle/{n_atoms} atoms/load": lambda: fb.load(path),

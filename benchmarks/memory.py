@@ -18,6 +18,7 @@ from benchmarks.timing import Record
 
 __all__ = ["measure"]
 
+N_CONFORMERS = 100
 QUANTITIES = ("forces", "tables")
 
 
@@ -26,11 +27,11 @@ def measure(record: Record) -> None:
     from benchmarks import engines
     from benchmarks.molecules import batch, drugs, n_interactions
 
-    record.add("memory/8 molecules/interactions", [float(n_interactions(batch(drugs(), 1)[0]))], unit="integer")
+    n_all = n_interactions(batch(drugs(), 1)[0]) * N_CONFORMERS
     for engine in engines.names():
         for quantity in QUANTITIES:
             for dtype in ("float64", "float32"):
-                name = f"memory/{quantity}, 100 conformers, {dtype}/{engine}"
+                name = f"{quantity}, {N_CONFORMERS} conformers, {dtype}/{engine}"
                 done = subprocess.run(
                     [sys.executable, "-m", "benchmarks.memory", engine, quantity, dtype],
                     env=os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"},
@@ -39,9 +40,11 @@ def measure(record: Record) -> None:
                     check=False,
                 )
                 if done.returncode:
-                    record.skip(name, done.stderr.strip().splitlines()[-1])
+                    record.skip(f"memory/{name}", done.stderr.strip().splitlines()[-1])
                 else:
-                    record.add(name, [max(float(json.loads(done.stdout.splitlines()[-1])), 1.0)], unit="byte")
+                    peak = max(float(json.loads(done.stdout.splitlines()[-1])), 1.0)
+                    record.add(f"memory/{name}", [peak], unit="byte")
+                    record.add(f"memory share/{name}", [peak / n_all], unit="byte")
 
 
 def _peak(engine: str, quantity: str, dtype: str) -> float:
@@ -49,7 +52,7 @@ def _peak(engine: str, quantity: str, dtype: str) -> float:
     from benchmarks import engines
     from benchmarks.molecules import batch, drugs
 
-    bundle, x = batch(drugs(), 100)
+    bundle, x = batch(drugs(), N_CONFORMERS)
     call = engines.call(bundle.to("numpy", dtype=dtype), engine, quantity, x.astype(dtype))
     call()
     gc.collect()

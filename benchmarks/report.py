@@ -55,6 +55,7 @@ _TITLES = {
     "one by one": "MiniDrugBank one by one: what XLA compiles",
     "crossings": "Energy + forces of ethanol, through another framework's automatic differentiation",
     "memory": "Peak working memory of a call, eight drugs",
+    "memory share": "The same for each interaction and conformer",
 }
 _PACKAGES = ("ffbridge", "numpy", "torch", "jax", "numba", "dgl", "openmm", "acellera-openff-interchange")
 
@@ -117,7 +118,10 @@ def _lines(record: Record, environment: dict[str, str | int]) -> Iterator[str]:
         yield f"\n## {_TITLES[topic]}\n"
         yield from _topic(record, topic)
     yield "\n## Not measured\n"
-    yield from (f"- {name}: {reason}" for name, reason in record.skipped.items())
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in record.skipped.items():
+        by_reason.setdefault(reason, []).append(name)
+    yield from (f"- {reason}: {'; '.join(names)}" for reason, names in by_reason.items())
 
 
 def _ratios(record: Record) -> Iterator[list[str]]:
@@ -148,15 +152,15 @@ def _topic(record: Record, topic: str) -> Iterator[str]:
         [row, *(_shown(found[column]) if column in found else "" for column in columns)] for row, found in cells.items()
     ]
     if topic == "scaling":
-        columns.append("log–log slope")
+        columns.append("slope")
         for row in rows:
-            row.append(_slope(cells[row[0]]) if row[0] != "interactions" else "")
+            row.append(_slope(cells["interactions"], cells[row[0]]) if row[0] != "interactions" else "")
     yield from _grid(["", *columns], rows)
 
 
-def _slope(found: dict[str, Measurement]) -> str:
-    """The exponent by which the cost grows with the number of molecules: median over rounds, least squares."""
-    sizes = np.log([float(column.split()[0]) for column in found])
+def _slope(interactions: dict[str, Measurement], found: dict[str, Measurement]) -> str:
+    """The log–log slope of the cost against interactions, least squares in each round, median over rounds."""
+    sizes = np.log([interactions[column].values[0] for column in found])
     rounds = zip(*(each.values for each in found.values()), strict=True)
     return f"{median(float(np.polyfit(sizes, np.log(values), 1)[0]) for values in rounds):.3f}"
 
@@ -166,7 +170,9 @@ def _shown(each: Measurement) -> str:
     if each.unit == "integer":
         return f"{value:.0f}"
     scales = (
-        (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if each.unit == "byte" else (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
+        (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))
+        if each.unit == "byte"
+        else (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
     )
     unit, scale = next((pair for pair in scales if value >= pair[1]), scales[-1])
     return f"{value / scale:.3g} {unit}"

@@ -58,17 +58,17 @@ def one_by_one(record: Record) -> None:
     jax.monitoring.register_event_duration_secs_listener(listen)
     samples = minidrugbank()
     order = np.random.default_rng(3).permutation(len(samples))
-    start, fed, first = perf_counter(), 0, []
+    start, fed, first, limit = perf_counter(), 0, [], 0.1 * LONGEST if record.quick else LONGEST
     for index in order:
         sample = samples[index]
         before = perf_counter()
         jax.block_until_ready(tuple(fb.potential(sample.bundle, engine="jax").value_and_grad(sample.x)))
         first.append(perf_counter() - before)
         fed += 1
-        if perf_counter() - start > (0.1 * LONGEST if record.quick else LONGEST):
+        if perf_counter() - start > limit:
             break
     if fed < len(samples):
-        record.skip(f"one by one/jax/molecules after the first {fed}", f"{LONGEST:.0f} s were over")
+        record.skip(f"one by one/jax/molecules after the first {fed}", f"{limit:.0f} s were over")
     record.add("one by one/jax/molecules", [float(fed)], unit="integer")
     record.add("one by one/jax/compilations", [float(max(len(compiled), 1))], unit="integer")
     record.add("one by one/jax/seconds in the compiler", [max(sum(compiled), 1e-9)])
