@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -169,4 +171,25 @@ def test_global_parameters_are_refused():
     force = force_of(*coefficients(), ("scale*(acoef(type1,type2)/r^12-bcoef(type1,type2)/r^6)", 1))
     force.addGlobalParameter("scale", 1)
     with pytest.raises(UnsupportedError, match=r"it has global parameters \(scale\)"):
+        fb.from_openmm(system_of(force))
+
+
+def test_a_long_range_correction_of_overrides_is_refused_on_the_way_out():
+    bundle = fb.from_openmm(system_of(force_of(*coefficients(OWN))))
+    settings = {"method": "cutoff", "cutoff": 0.5, "periodic": True, "dispersion_correction": True}
+    whole = bundle.terms["vdw"]
+    corrected = replace(
+        bundle,
+        terms={"vdw": replace(whole, settings={"mixing_rule": "lorentz_berthelot", **settings})},
+        box=2 * np.eye(3)[None],
+    )
+    with pytest.raises(UnsupportedError, match="dispersion_correction: .* or overrides OpenMM integrates it numeric"):
+        fb.to_openmm(corrected)
+
+
+def test_tables_of_bonded_forces_are_refused():
+    force = openmm.CustomCompoundBondForce(2, "table(distance(p1,p2))")
+    force.addTabulatedFunction("table", openmm.Continuous1DFunction([1, 2, 3], 0, 1))
+    force.addBond([0, 1])
+    with pytest.raises(UnsupportedError, match="uses tabulated functions, and no form of the standard does"):
         fb.from_openmm(system_of(force))

@@ -129,6 +129,15 @@ def test_overrides_within_a_cutoff_go_to_openmm_and_come_back(tmp_path):
     check_forces(system, replace(again, provenance=bundle.provenance), x)
 
 
+@pytest.mark.parametrize("files", [AMBER14, CHARMM36], ids=["amber14", "charmm36"])
+def test_a_box_of_water(files, tmp_path):
+    topology, x = structure("tip3p")
+    system = parametrize("tip3p", *files, nonbondedMethod=app.PME, nonbondedCutoff=0.9, flexibleConstraints=True)
+    bundle = through_a_file(system, topology, tmp_path)
+    for split in (False, True):
+        check_forces(system, bundle, x, split_nonbonded=split)
+
+
 @pytest.mark.slow
 def test_charmm36_2024(tmp_path):
     """Its NBFIX of ammonium and carboxylate groups; OpenMM takes a minute to make the System."""

@@ -180,7 +180,7 @@ def _refuse(name: str, term: Term) -> None:
         )
     if settings.get("dispersion_correction") and settings["periodic"]:
         raise UnsupportedError(
-            f"terms/{name}/settings/dispersion_correction: for this method or the mixing rule "
-            f"{settings.get('mixing_rule')!r} OpenMM integrates it numerically, which is not exact. Set it to false if "
-            "the energy without it is meant"
+            f"terms/{name}/settings/dispersion_correction: for this method, the mixing rule "
+            f"{settings.get('mixing_rule')!r} or overrides OpenMM integrates it numerically, which is not exact. Set "
+            "it to false if the energy without it is meant"
         )

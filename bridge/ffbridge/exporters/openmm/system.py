@@ -34,11 +34,12 @@ def to_openmm(bundle: Bundle, *, constraints: bool = False, split_nonbonded: boo
 
     Each term is one OpenMM force, with the term's name and a force group of its own (its place in the bundle). A
     Lennard-Jones and a Coulomb term become one ``NonbondedForce`` where their methods can be one, as they must be for
-    OpenMM's own tools; it has the force group of the earlier one. Terms whose form, method or mixing rule OpenMM's
-    standard forces do not have (``morse``, ``harmonic_improper``, couplings of class II, ``buckingham``,
-    ``double_exponential``, Coulomb with a plain cutoff, geometric mixing, ``timemachine``) become custom forces. Values
-    are exported as they are now, without gradients, in double precision. Parameters of interactions that the mapping
-    makes are exported, not the tables.
+    OpenMM's own tools; it has the force group of the earlier one. Without periodic boundaries its exceptions have the
+    parameters of pairs that are left out otherwise (``lennard_jones_pair``, ``coulomb_pair``). Terms whose form, method
+    or mixing rule OpenMM's standard forces do not have (``morse``, ``harmonic_improper``, couplings of class II,
+    ``buckingham``, ``double_exponential``, Coulomb with a plain cutoff, geometric mixing, ``timemachine``, other pairs
+    with parameters of their own, overrides) become custom forces. Values are exported as they are now, without
+    gradients, in double precision. Parameters of interactions that the mapping makes are exported, not the tables.
 
     What OpenMM has another way to say is said exactly so: charges are multiplied by the root of the ratio of the
     bundle's Coulomb constant to OpenMM's where these differ, by more than rounding; exceptions of periodic terms use

@@ -63,7 +63,9 @@ def from_openmm(
     and GROMACS' files write.) A ``NonbondedForce`` becomes the terms ``vdw`` and ``electrostatics`` with the method and
     settings that it has; its exceptions, which OpenMM states as energies of pairs, become fractions of the pairs' own
     energies, and those that are no fractions (another sigma than the mixed one) terms of pairs, ``vdw_pairs`` and
-    ``electrostatics_pairs``. Several forces of a kind become ``bonds``, ``bonds_2`` and so on, in their order.
+    ``electrostatics_pairs``. A ``CustomNonbondedForce`` whose Lennard-Jones coefficients are tables of types, as
+    OpenMM's CHARMM force fields have it, becomes ``vdw`` with a row for each type, and overrides for those pairs of
+    types that are not mixed (NBFIX). Several forces of a kind become ``bonds``, ``bonds_2`` and so on, in their order.
     ``provenance["forces"]`` says which terms each force became, and names the forces without energy (thermostats,
     barostats, the remover of the center of mass' motion), which the bundle does not have. Constraints are kept. Virtual
     sites become terms, ``two_particle_sites``, ``out_of_plane_sites`` and the like; those of local coordinates one for
