@@ -173,6 +173,8 @@ def _through_host(
     found = _move(array, producer, consumer, device)
     if found is not None and copy is False:
         _refuse(array, producer, consumer, found)
+    if (name := dtype or producer.dtype(array)) not in consumer.capabilities.dtypes:
+        _refuse(array, producer, consumer, _no_dtype(consumer, name))
     if "cpu" in producer.capabilities.devices:
         host = _exchange(array, HOST, None, "cpu", dtype, True)[0]
     else:

@@ -89,6 +89,12 @@ def test_to_a_device_and_back(far, other):
             to(array, target, device=device, copy=False)
 
 
+def test_a_dtype_that_the_device_s_framework_lacks_is_refused(far):
+    with pytest.raises(ExchangeError, match="far has no dtype 'int32'; cast it, with dtype= one of float32, float64"):
+        to(np.arange(3, dtype=np.int32), "far", device="far")
+    assert to(np.arange(3, dtype=np.int32), "far", device="far", dtype="float32").values.tolist() == [0.0, 1.0, 2.0]
+
+
 def test_a_device_of_another_kind_is_refused(far):
     with pytest.raises(ExchangeError, match="numpy has no device 'cuda:0'; its kinds of devices are: cpu"):
         to(far, "numpy", device="cuda:0")
