@@ -10,10 +10,10 @@ import pytest
 import ffbridge as fb
 from ffbridge.exporters.timemachine import timemachine_parameters
 from ffbridge.separate import separate
+from ffbridge.testing.samples import sample
 from tests.bridge.bundles import table, term
 
 LJ = {"method": "no_cutoff", "mixing_rule": "lorentz_berthelot"}
-OWN = ("vdW", "Na", "Cl", "O")
 
 
 def make(pairs=((0, 1),), values=((0.33, 0.9),), *, keys=None, own_keys=None, types=(0, 1, 2, 2), seed=1):
@@ -175,6 +175,20 @@ class TestBatches:
         )
         with pytest.raises(fb.errors.BundleError, match="the bundles have the tables nbfix, own; rename them"):
             fb.concatenate([first, renamed])
+
+
+@pytest.mark.parametrize("name", ["overrides", "overrides_buckingham"])
+def test_openmm_evaluates_them_and_changes_them(name):
+    """Exceptions among them, which a custom force has apart; the tables are changed in a Context that stays."""
+    pytest.importorskip("openmm", reason="OpenMM is not installed")
+    found = sample(name)
+    ours, expected = (fb.potential(found.bundle, engine) for engine in ("openmm", "numpy"))
+    for seed in (None, 1, 2, None):
+        tables = found.tables(seed)
+        energy, forces = ours.energy_and_forces(found.x, tables)
+        expected_energy, expected_forces = expected.energy_and_forces(found.x, tables)
+        np.testing.assert_allclose(energy, expected_energy, rtol=1e-12)
+        np.testing.assert_allclose(forces, expected_forces, rtol=1e-9, atol=1e-9)
 
 
 def test_timemachine_has_none():

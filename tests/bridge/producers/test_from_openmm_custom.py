@@ -165,7 +165,8 @@ def test_a_custom_force_takes_the_part_of_lennard_jones_beside_a_nonbonded_force
         "4*sqrt(e1*e2)*((s/r)^12-(s/r)^6); s=sqrt(s1*s2)",
         ("s", "e"),
         rng.uniform(0.1, 0.4, (len(X), 2)).tolist(),
-        excluded=[(0, 1), (1, 2)],
+        # One more than the charges' exceptions, which have no part in it.
+        excluded=[(0, 1), (1, 2), (2, 3)],
     )
     charges.addException(0, 1, 0, 1, 0)
     charges.addException(1, 2, 0, 1, 0)

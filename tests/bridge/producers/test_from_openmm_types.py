@@ -24,10 +24,11 @@ CHARMM = ("acoef(type1, type2)/r^12 - bcoef(type1, type2)/r^6;", 1)
 ROOTS = ("(a/r6)^2-b/r6; r6=r^6; a=acoef(type1,type2); b=bcoef(type1,type2)", 2)
 
 
-def coefficients(own=(), *, geometric=False):
+def coefficients(own=(), *, geometric=False, of_types=(SIGMA, EPSILON)):
     """A and B of each pair of types; `own` are pairs that are not mixed, with their sigma and epsilon."""
-    sigma = np.sqrt(np.outer(SIGMA, SIGMA)) if geometric else (SIGMA[:, None] + SIGMA) / 2
-    epsilon = np.sqrt(np.outer(EPSILON, EPSILON))
+    sigma, epsilon = of_types
+    sigma = np.sqrt(np.outer(sigma, sigma)) if geometric else (sigma[:, None] + sigma) / 2
+    epsilon = np.sqrt(np.outer(epsilon, epsilon))
     for (first, second), (s, e) in dict(own).items():
         sigma[first, second] = sigma[second, first] = s
         epsilon[first, second] = epsilon[second, first] = e
@@ -84,6 +85,25 @@ def test_a_type_that_is_not_mixed_with_itself():
     check_array_engine(system, bundle, X)
 
 
+@pytest.mark.parametrize("power", [6, 12])
+def test_one_coefficient_that_differs_is_enough(power):
+    sigma, epsilon = (SIGMA[0] + SIGMA[1]) / 2, np.sqrt(EPSILON[0] * EPSILON[1])
+    system = system_of(force_of(*coefficients({(0, 1): (1.1 * sigma, epsilon / 1.1**power)})))
+    bundle = fb.from_openmm(system)
+    assert bundle.terms["vdw"].overrides.pairs.tolist() == [[0, 1]]
+    check_forces(system, bundle, X)
+
+
+def test_types_of_equal_parameters_are_not_merged_where_their_pairs_differ():
+    of_types = SIGMA[[0, 1, 1, 3]], EPSILON[[0, 1, 1, 3]]
+    system = system_of(force_of(*coefficients({(0, 2): (0.31, 0.9)}, of_types=of_types)))
+    bundle = fb.from_openmm(system, merge=True)
+    assert len(bundle.tables["vdw"]) == 4
+    check_forces(system, bundle, X)
+    mixed = fb.from_openmm(system_of(force_of(*coefficients(of_types=of_types))), merge=True)
+    assert len(mixed.tables["vdw"]) == 3
+
+
 def test_types_that_are_all_mixed_have_no_overrides():
     system = system_of(force_of(*coefficients()))
     bundle = fb.from_openmm(system)
@@ -114,6 +134,15 @@ def test_what_to_openmm_makes_of_overrides_is_read_back():
         *values, _ = force.getParticleParameters(atom)
         force.setParticleParameters(atom, [*values, 0])
     check_forces(exported, fb.from_openmm(exported), X)
+
+
+def test_factors_go_into_the_overrides_as_well():
+    exported = fb.to_openmm(fb.from_openmm(system_of(force_of(*coefficients(OWN)))))
+    force = exported.getForce(0)
+    force.setEnergyFunction(force.getEnergyFunction().replace("4*epsilon", "6*epsilon"))
+    bundle = fb.from_openmm(exported)
+    check_forces(exported, bundle, X)
+    check_array_engine(exported, bundle, X)
 
 
 def not_symmetric():

@@ -25,14 +25,14 @@ def overrides():
         terms={"vdw": term("lennard_jones", "vdw", "select", NO_CUTOFF_VDW) | {"overrides": "vdw_overrides"}},
     )
     return parts, topology(6) | {
-        "exceptions/pairs": ints([[0, 1], [0, 3], [2, 3], [1, 4]]),
+        "exceptions/pairs": ints([[0, 1], [0, 4], [2, 3], [1, 4]]),
         "exceptions/kept_charge": reals([1, 1, 1, 1]),
         "exceptions/kept_lj": reals([0, 0.5, 0, 0.5]),
         "tables/vdw/values": reals([[0.15, 0.4577], [0.12, 0.0656], [0.1, 0.2]]),
         "terms/vdw/indices": ints([[0], [1], [2], [5], [4], [3]]),
         "terms/vdw/mapping/index": ints([0, 1, 0, 2, 1, 2]),
         "tables/vdw_overrides/values": reals([[0.17, 0.3], [0.11, 0.05]]),
-        "terms/vdw/overrides/pairs": ints([[0, 2], [1, 1]]),
+        "terms/vdw/overrides/pairs": ints([[0, 1], [1, 1]]),
     }
 
 
