@@ -20,7 +20,7 @@ from ffbridge.errors import BundleError, MissingDependencyError, UnknownNameErro
 from ffbridge.registry import get_engine
 from tests.bridge import drugs
 from tests.bridge.bundles import random_bundle, zigzag
-from tests.bridge.energy.test_other_forms import SWITCHED, other_forms
+from tests.bridge.energy.test_other_forms import SWITCHED, forms_of_several_coordinates, other_forms
 from tests.spec.load import arrays_of, load, to_numpy
 
 pytest.importorskip("numba", reason="numba is not installed")
@@ -80,19 +80,40 @@ def changed(bundle, name, seed=3):
 
 def lacking(bundle):
     """Whether a bundle has what the engine does not evaluate."""
-    return any(
-        term.form == "cmap"
-        or term.overrides is not None
-        or term.settings.get("periodic")
-        or "dielectric" in term.settings
-        for term in bundle.terms.values()
-    )
+    settings = [term.settings for term in bundle.terms.values()]
+    maps = any(term.form == "cmap" for term in bundle.terms.values())
+    return maps or any(each.get("periodic") or "dielectric" in each for each in settings)
 
 
 class TestFigures:
     @pytest.mark.parametrize("shape", [(), (1,), (3,), (4,), (5,), (16,), (17,), (100,), (2, 3)])
     def test_any_number_of_conformers(self, bundle, shape):
         assert_same(bundle, zigzag(np.random.default_rng(3), *shape))
+
+    @pytest.mark.parametrize("n_conformers", [2, 5])
+    def test_forms_of_several_coordinates(self, n_conformers):
+        rng = np.random.default_rng(7)
+        bundle = forms_of_several_coordinates(rng)
+        terms = {name: term for name, term in bundle.terms.items() if term.form != "cmap"}
+        tables = {name: table for name, table in bundle.tables.items() if name != "cmap"}
+        assert len(terms) == 3
+        assert_same(replace(bundle, terms=terms, tables=tables), zigzag(rng, n_conformers))
+
+    @pytest.mark.parametrize("name", ["overrides", "overrides_buckingham"])
+    @pytest.mark.parametrize("threads", [1, 3])
+    def test_listed_parameters_of_pairs(self, name, threads, monkeypatch):
+        """Systems share the list, and each thread has its own sum of what goes there."""
+        from ffbridge_backends.engines.native import evaluation
+
+        case = load("energy")[name]
+        bundle = fb.concatenate([fb.Bundle.from_parts(case["document"], arrays_of(case))] * 4)
+        assert any(term.overrides is not None for term in bundle.terms.values())
+        monkeypatch.setattr(evaluation, "_WORK_OF_A_THREAD", 1)
+        positions = np.concatenate([to_numpy(case["positions"])[:1]] * 4, axis=1)
+        noise = np.random.default_rng(1).normal(scale=0.005, size=positions.shape)
+        assert_same(bundle, positions + noise, threads=threads)
+        given = {key: table.values * 1.01 for key, table in bundle.tables.items()}
+        assert_same(bundle, positions + noise, given, threads=threads)
 
     def test_no_conformers(self, bundle, x):
         U = fb.potential(bundle, engine="native")
@@ -124,7 +145,7 @@ class TestFigures:
         case = load("energy")[name]
         bundle = fb.Bundle.from_parts(case["document"], arrays_of(case))
         if lacking(bundle):
-            pytest.skip("the engine refuses maps, overrides and periodic terms")
+            pytest.skip("the engine refuses maps and periodic terms")
         U, x = fb.potential(bundle, engine="native"), to_numpy(case["positions"])
         for found, wanted in (
             (U.value_and_grad(x).forces, case["forces"]),

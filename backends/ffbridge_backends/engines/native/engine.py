@@ -119,8 +119,6 @@ def _refuse_nonbonded(name: str, term: Term, known: Any) -> None:
     if not set(NONBONDED[term.form].mixing_of(term.settings).means) <= MEANS.keys():
         rule = term.settings.get("mixing_rule")
         raise UnsupportedError(f"{where}/mixing_rule: the engine 'native' does not have the rule {rule!r}; {_REMEDY}")
-    if term.overrides is not None:
-        raise UnsupportedError(f"terms/{name}/overrides: the engine 'native' mixes parameters of every pair; {_REMEDY}")
 
 
 engine = NativeEngine()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ffbridge_backends.engines.native.compiled.bonded import bonded
 from ffbridge_backends.engines.native.compiled.lanes import Lanes, from_lanes, lanes_for, to_lanes
 from ffbridge_backends.engines.native.compiled.nonbonded import NoCutoff, Nothing, nonbonded
-from ffbridge_backends.engines.native.terms import BondedTerm, Pairs, Parameters
+from ffbridge_backends.engines.native.terms import BondedTerm, Pairs, PairTerm, Parameters, Slopes
 
 __all__ = ["ENERGIES", "EVERYTHING", "FORCES", "Found", "Sums", "evaluate"]
 
@@ -43,7 +43,7 @@ class Found:
 
     energies: Floats
     gradient: Floats
-    slopes: dict[int, Floats]
+    slopes: dict[int, Slopes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,8 @@ class Sums:
         energies: ``(n_terms + 1, n_blocks, n_systems * width)``; the last is that of a term that is not there.
         gradient: like x.
         parameters: by the place of a term.
-        slopes: by the place of a term, ``(n_slots, n_rows, n_columns)``.
+        slopes: by the place of a term, dL/d what the loop takes, ``(n_slots, n_rows, n_columns)``; and of listed
+            parameters, which systems share, ``(n_parts, n_listed, 3)``.
     """
 
     lanes: Lanes
@@ -68,7 +69,7 @@ class Sums:
     energies: Floats
     gradient: Floats
     parameters: Mapping[int, Parameters]
-    slopes: dict[int, Floats]
+    slopes: dict[int, Slopes]
 
     def weight(self, place: int) -> Floats:
         """Return the weights of a term."""
@@ -80,6 +81,7 @@ class Sums:
 class _Part:
     """Blocks and systems that one thread goes over; parts of different slots or systems add to different memory."""
 
+    number: int
     slot: int
     blocks: tuple[int, int]
     blocks_at_once: int
@@ -116,19 +118,20 @@ def evaluate(
     threads = max(1, min(threads, work // _WORK_OF_A_THREAD))
     n_slots = min(threads, len(blocks))
     width = (len(system_offsets) - 1) * lanes.width
+    parts = _parts(system_offsets, len(blocks), lanes.width, n_slots, threads)
     sums = Sums(
         lanes,
         counts,
         blocks,
-        np.ones((1, len(blocks), width))
-        if weights is None
-        else np.stack([to_lanes(each, lanes)[0] for each in weights]),
+        _ones_or(weights, (len(blocks), width), lanes),
         np.zeros((n_terms + 1, len(blocks), width)),
         np.zeros_like(blocks),
         parameters,
-        {place: np.zeros((n_slots, *each.taken.shape)) for place, each in parameters.items()},
+        {
+            place: Slopes(np.zeros((n_slots, *each.taken.shape)), np.zeros((len(parts), *each.listed.shape)))
+            for place, each in parameters.items()
+        },
     )
-    parts = _parts(system_offsets, sums, n_slots, threads)
     if threads == 1:
         for part in parts:
             _run(terms, sums, part, wanted)
@@ -138,15 +141,24 @@ def evaluate(
     return Found(
         from_lanes(sums.energies[:n_terms], lanes, n_conformers),
         from_lanes(sums.gradient, lanes, n_conformers).reshape(x.shape),
-        {place: each[0] if n_slots == 1 else each.sum(axis=0) for place, each in sums.slopes.items()},
+        {place: Slopes(_sum(each.taken), _sum(each.listed)) for place, each in sums.slopes.items()},
     )
 
 
-def _parts(system_offsets: NDArray[Any], sums: Sums, n_slots: int, threads: int) -> list[_Part]:
+def _ones_or(weights: Floats | None, shape: tuple[int, int], lanes: Lanes) -> Floats:
+    return np.ones((1, *shape)) if weights is None else np.stack([to_lanes(each, lanes)[0] for each in weights])
+
+
+def _sum(parts: Floats) -> Floats:
+    total: Floats = parts[0] if len(parts) == 1 else parts.sum(axis=0)
+    return total
+
+
+def _parts(system_offsets: NDArray[Any], n_blocks: int, width: int, n_slots: int, threads: int) -> list[_Part]:
     """Return parts for as many threads, of systems whose positions stay near the core if there are several."""
     if not n_slots:
         return []
-    of_block = _BYTES_OF_AN_ATOM * int(system_offsets[-1]) * sums.lanes.width
+    of_block = _BYTES_OF_AN_ATOM * int(system_offsets[-1]) * width
     at_once = max(1, _NEAR // of_block)
     n_groups = max(-(-of_block // _NEAR), -(-threads // n_slots))
     if n_groups == 1:
@@ -154,12 +166,9 @@ def _parts(system_offsets: NDArray[Any], sums: Sums, n_slots: int, threads: int)
     else:
         shares = np.arange(n_groups + 1) * (system_offsets[-1] / n_groups)
         edges = np.unique(np.searchsorted(system_offsets, shares)).tolist()
-    cuts = [len(sums.x) * slot // n_slots for slot in range(n_slots + 1)]
-    return [
-        _Part(slot, blocks, at_once, systems)
-        for slot, blocks in enumerate(pairwise(cuts))
-        for systems in pairwise(edges)
-    ]
+    cuts = pairwise(n_blocks * slot // n_slots for slot in range(n_slots + 1))
+    taken = product(enumerate(cuts), list(pairwise(edges)))
+    return [_Part(number, slot, blocks, at_once, systems) for number, ((slot, blocks), systems) in enumerate(taken)]
 
 
 def _run(terms: Sequence[BondedTerm | Pairs], sums: Sums, part: _Part, wanted: int) -> None:
@@ -171,13 +180,13 @@ def _run(terms: Sequence[BondedTerm | Pairs], sums: Sums, part: _Part, wanted: i
             if rows[0] == rows[1]:
                 continue
             if isinstance(term, Pairs):
-                _run_pairs(term, sums, part.slot, rows, blocks, wanted)
+                _run_pairs(term, sums, part, rows, blocks, wanted)
             else:
-                _run_bonded(term, sums, part.slot, rows, blocks, wanted)
+                _run_bonded(term, sums, part, rows, blocks, wanted)
 
 
 def _run_bonded(
-    term: BondedTerm, sums: Sums, slot: int, rows: tuple[int, int], blocks: tuple[int, int], wanted: int
+    term: BondedTerm, sums: Sums, part: _Part, rows: tuple[int, int], blocks: tuple[int, int], wanted: int
 ) -> None:
     place = term.place
     bonded(
@@ -192,7 +201,7 @@ def _run_bonded(
         sums.weight(place),
         sums.energies[place],
         sums.gradient,
-        sums.slopes[place][slot],
+        sums.slopes[place].taken[part.slot],
         rows,
         blocks,
         sums.counts,
@@ -200,24 +209,14 @@ def _run_bonded(
     )
 
 
-def _run_pairs(term: Pairs, sums: Sums, slot: int, rows: tuple[int, int], blocks: tuple[int, int], wanted: int) -> None:
-    given = [
-        (
-            each.form,
-            each.method,
-            each.means,
-            each.factors,
-            each.kept,
-            sums.parameters[each.place].taken,
-            sums.weight(each.place),
-            sums.energies[each.place],
-            sums.slopes[each.place][slot],
-        )
-        for each in term.terms
-    ]
+def _run_pairs(
+    term: Pairs, sums: Sums, part: _Part, rows: tuple[int, int], blocks: tuple[int, int], wanted: int
+) -> None:
+    given = [_pair_term(each, sums, part) for each in term.terms]
     if len(given) == 1:
         # Nothing is computed with what a form without columns is given.
-        given.append((Nothing(), NoCutoff(), *given[0][2:7], sums.energies[-1], given[0][8]))
+        _, _, mixing, kept, weight, _, *slopes = given[0]
+        given.append((Nothing(), NoCutoff(), mixing, kept, weight, sums.energies[-1], *slopes))
     nonbonded(
         sums.lanes,
         *given,
@@ -231,4 +230,18 @@ def _run_pairs(term: Pairs, sums: Sums, slot: int, rows: tuple[int, int], blocks
         blocks,
         sums.counts,
         wanted,
+    )
+
+
+def _pair_term(term: PairTerm, sums: Sums, part: _Part) -> tuple[Any, ...]:
+    parameters, slopes = sums.parameters[term.place], sums.slopes[term.place]
+    return (
+        term.form,
+        term.method,
+        (term.means, term.factors, parameters.taken, term.chosen, parameters.listed),
+        term.kept,
+        sums.weight(term.place),
+        sums.energies[term.place],
+        slopes.taken[part.slot],
+        slopes.listed[part.number],
     )

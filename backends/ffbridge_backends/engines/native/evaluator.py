@@ -105,7 +105,7 @@ class NativeEvaluator(EngineEvaluator):
     @cached_property
     def _own(self) -> dict[int, Parameters]:
         """Parameters of the bundle's own tables, by the place of a term."""
-        return {each.place: each.parameters(self._tables[each.table]) for each in self._each}
+        return {each.place: each.parameters(self._tables) for each in self._each}
 
     def _evaluate(
         self, x: Floats, given: Arrays, wanted: int, weights: Floats | None = None
@@ -114,7 +114,7 @@ class NativeEvaluator(EngineEvaluator):
         replaced = {name: _in_double(share(table, self._backend).array) for name, table in given.items()}
         tables = {**self._tables, **replaced}
         parameters = {
-            each.place: each.parameters(tables[each.table]) if each.table in replaced else self._own[each.place]
+            each.place: self._own[each.place] if replaced.keys().isdisjoint(each.tables) else each.parameters(tables)
             for each in self._each
         }
         sites = self._structure.virtual_sites
@@ -152,8 +152,8 @@ class NativeEvaluator(EngineEvaluator):
     ) -> dict[str, Floats]:
         result: dict[str, Floats] = {}
         for each in self._each:
-            back = each.pull_back(parameters[each.place], found.slopes[each.place], len(tables[each.table]))
-            result[each.table] = result[each.table] + back if each.table in result else back
+            for name, back in each.pull_back(parameters[each.place], found.slopes[each.place], tables):
+                result[name] = result[name] + back if name in result else back
         return {name: result[name] if name in result else np.zeros_like(table) for name, table in tables.items()}
 
     def _total(self, found: Found, x: Array) -> Array:

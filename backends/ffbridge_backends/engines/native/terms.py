@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,12 @@ from ffbridge.mapping import Linear
 from ffbridge.mapping import Mapping as ParameterMapping
 from ffbridge_backends.engines.native.compiled import bonded, coordinates, nonbonded
 
-__all__ = ["MEANS", "BondedTerm", "PairTerm", "Pairs", "Parameters", "prepare_terms"]
+__all__ = ["MEANS", "BondedTerm", "PairTerm", "Pairs", "Parameters", "Slopes", "prepare_terms"]
 
 Arrays = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
+Tables = Mapping[str, Floats]
 
 MEANS: dict[Mean, int] = {
     ARITHMETIC: nonbonded.ARITHMETIC,
@@ -43,10 +44,20 @@ class Parameters:
     Attributes:
         columns: the parameters of each row of the term, ``(n_rows, n_columns)``.
         taken: what the loop takes of them: the same, or of a nonbonded form the variables of atoms, ``(n_rows, 3)``.
+        listed: of a nonbonded form the parameters that take the place of means, ``(n_listed, 3)``.
     """
 
     columns: Floats
     taken: Floats
+    listed: Floats = field(default_factory=lambda: np.zeros((0, _COLUMNS)))
+
+
+@dataclass(frozen=True, eq=False)
+class Slopes:
+    """dL/d what the loops take of one term's tables; attributes as for :class:`Parameters`."""
+
+    taken: Floats
+    listed: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,14 +88,19 @@ class BondedTerm:
     systems: Indices
     starts: Indices
 
-    def parameters(self, table: Floats) -> Parameters:
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables that it uses."""
+        return (self.table,)
+
+    def parameters(self, tables: Tables) -> Parameters:
         """Return the parameters of each interaction."""
-        columns = _apply(self.mapping, table, self.rounded)
+        columns = _apply(self.mapping, tables[self.table], self.rounded)
         return Parameters(columns, columns)
 
-    def pull_back(self, parameters: Parameters, slopes: Floats, n_params: int) -> Floats:
-        """Return dL/d table from dL/d what the loop takes."""
-        return np.asarray(self.mapping.pullback(slopes, n_params))
+    def pull_back(self, parameters: Parameters, slopes: Slopes, tables: Tables) -> list[tuple[str, Floats]]:
+        """Return dL/d table for each table, from dL/d what the loop takes."""
+        return [(self.table, self.mapping.pullback(slopes.taken, len(tables[self.table])))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +113,8 @@ class PairTerm:
         means: the loop's mean of each column.
         factors: what products are multiplied by.
         kept: ``(n_pairs,)``, the fraction of each pair that is kept.
+        overrides: the table with parameters of pairs that are not mixed; empty if there is none.
+        chosen: the row of each pair in it, -1 if it has none, ``(n_pairs,)``; empty if no pair has one.
     """
 
     place: int
@@ -108,20 +126,27 @@ class PairTerm:
     means: tuple[int, ...]
     factors: tuple[float, ...]
     kept: Floats
+    overrides: str
+    chosen: Indices
 
-    def parameters(self, table: Floats) -> Parameters:
-        """Return the parameters of each row, and the variables of its atom."""
-        columns = _apply(self.mapping, table, ())
-        variables = np.zeros((len(columns), _COLUMNS))
-        for column, values in enumerate(self.mixing.variables(np, *columns.T)):
-            variables[:, column] = values
-        return Parameters(columns, variables)
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables that it uses."""
+        return (self.table, self.overrides) if self.overrides else (self.table,)
 
-    def pull_back(self, parameters: Parameters, slopes: Floats, n_params: int) -> Floats:
-        """Return dL/d table from dL/d what the loop takes."""
+    def parameters(self, tables: Tables) -> Parameters:
+        """Return the parameters of each row, the variables of its atom, and the parameters that are listed."""
+        columns = _apply(self.mapping, tables[self.table], ())
+        variables = self.mixing.variables(np, *columns.T)
+        listed = tables[self.overrides].T if self.overrides else ()
+        return Parameters(columns, _in_columns(variables), _in_columns(listed))
+
+    def pull_back(self, parameters: Parameters, slopes: Slopes, tables: Tables) -> list[tuple[str, Floats]]:
+        """Return dL/d table for each table, from dL/d what the loop takes."""
         columns = tuple(parameters.columns.T)
-        found = self.mixing.variables_pullback(np, columns, tuple(slopes[:, : len(columns)].T))
-        return np.asarray(self.mapping.pullback(np.stack(found, axis=1), n_params))
+        found = self.mixing.variables_pullback(np, columns, tuple(slopes.taken[:, : len(columns)].T))
+        back = [(self.table, self.mapping.pullback(np.stack(found, axis=1), len(tables[self.table])))]
+        return [*back, (self.overrides, slopes.listed[:, : len(columns)])] if self.overrides else back
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +231,16 @@ def _pair_term(place: int, term: TermStructure, arrays: Arrays) -> PairTerm:
         means=(*means, *[nonbonded.ARITHMETIC] * unused),
         factors=(*map(float, factors), *[1.0] * unused),
         kept=arrays[f"{term.pairs}/{declared.exceptions}"].ravel().astype(np.float64),
+        overrides=term.overrides,
+        chosen=_chosen(term, arrays),
     )
+
+
+def _chosen(term: TermStructure, arrays: Arrays) -> Indices:
+    if not term.overrides:
+        return np.zeros(0, np.intp)
+    rows, overridden = arrays[f"{term.name}/override"], arrays[f"{term.name}/overridden"].ravel()
+    return np.where(overridden, rows, -1).astype(np.intp)
 
 
 def _method(settings: Mapping[str, Any]) -> Any:
@@ -237,3 +271,11 @@ def _apply(mapping: ParameterMapping, table: Floats, rounded: tuple[int, ...]) -
         columns = list(rounded)
         found[:, columns] = np.round(found[:, columns])
     return found
+
+
+def _in_columns(columns: Sequence[Floats] | Floats) -> Floats:
+    """Return columns beside one another, with zeros for those that a form does not have."""
+    result = np.zeros((len(columns[0]) if len(columns) else 0, _COLUMNS))
+    for place, values in enumerate(columns):
+        result[:, place] = values
+    return result

@@ -202,13 +202,15 @@ ARITHMETIC, PRODUCT, HARMONIC = range(3)
 
 
 @inlined
-def _mix(means: Any, factors: Any, variables: Any, ends: Any) -> Any:
-    """Return the parameters of a pair of rows."""
-    a, b = variables[ends[0]], variables[ends[1]]
+def _parameters(place: Any, listed: Any, ends: Any, means: Any, factors: Any, variables: Any) -> Any:
+    """Return the parameters of a pair: those at its place in a list, else the means of those of its atoms' rows."""
+    if place >= 0:
+        return listed[place, 0], listed[place, 1], listed[place, 2]
+    i, j = ends
     return (
-        _mean(means[0], factors[0], a[0], b[0]),
-        _mean(means[1], factors[1], a[1], b[1]),
-        _mean(means[2], factors[2], a[2], b[2]),
+        _mean(means[0], factors[0], variables[i, 0], variables[j, 0]),
+        _mean(means[1], factors[1], variables[i, 1], variables[j, 1]),
+        _mean(means[2], factors[2], variables[i, 2], variables[j, 2]),
     )
 
 
@@ -233,11 +235,12 @@ def _slope_of_mean(mean: Any, factor: Any, a: Any, b: Any) -> Any:
 
 
 @inlined
-def _pull_back_mean(mean: Any, factor: Any, variables: Any, slopes: Any, ends: Any, column: Any, slope: Any) -> None:
+def _pull_back(ends: Any, means: Any, factors: Any, variables: Any, slopes: Any, column: Any, slope: Any) -> None:
+    """Add the derivative to one mean to those to the variables of both rows."""
     i, j = ends
     a, b = variables[i, column], variables[j, column]
-    slopes[i, column] += slope * _slope_of_mean(mean, factor, a, b)
-    slopes[j, column] += slope * _slope_of_mean(mean, factor, b, a)
+    slopes[i, column] += slope * _slope_of_mean(means[column], factors[column], a, b)
+    slopes[j, column] += slope * _slope_of_mean(means[column], factors[column], b, a)
 
 
 @compiled
@@ -261,10 +264,12 @@ def nonbonded(
 
     Args:
         lanes: the layout of conformers.
-        first: a term: (form, method, means, factors, kept, variables, weights, energy, slopes). `means` says which mean
-            each of three columns has, and `factors` multiply products; `kept` ``(n_pairs,)`` is the fraction that is
-            kept; `variables` ``(n_rows, 3)`` are those of atoms whose means pairs have, and `slopes` likewise, to which
-            dL/d variables is added; weights and energy are as those of a bonded term.
+        first: a term: (form, method, mixing, kept, weights, energy, slopes, slopes of listed). `mixing` is (means,
+            factors, variables, chosen, listed): which mean each of three columns has, what multiplies products, the
+            variables ``(n_rows, 3)`` of atoms whose means pairs have; and, where some pairs have listed parameters in
+            place of means, the row of each pair in `listed` ``(n, 3)``, -1 if it has none, else nothing. `kept`
+            ``(n_pairs,)`` is the fraction that is kept. Slopes are like variables and like `listed`; weights and energy
+            as those of a bonded term.
         second: another term, or one of the form :class:`Nothing`.
         atoms: ``(2 n_pairs,) intp``.
         rows_of_atoms: ``(2 n_pairs,) intp``, the rows of both terms that belong to these atoms.
@@ -279,8 +284,11 @@ def nonbonded(
         sources: not used; see :data:`SOURCES`.
     """
     w = width(lanes)
-    form1, method1, means1, factors1, kept1, variables1, weights1, energy1, slopes1 = first
-    form2, method2, means2, factors2, kept2, variables2, weights2, energy2, slopes2 = second
+    form1, method1, mixing1, kept1, weights1, energy1, slopes1, slopes_of_listed1 = first
+    form2, method2, mixing2, kept2, weights2, energy2, slopes2, slopes_of_listed2 = second
+    # Taken apart once: arrays in a tuple that is passed on are counted by every pair, at twice the time.
+    means1, factors1, variables1, chosen1, listed1 = mixing1
+    means2, factors2, variables2, chosen2, listed2 = mixing2
     out = np.empty(11 * w)
     for block in range(blocks[0], blocks[1]):
         of_block, onto_block = x[block], gradient[block]
@@ -288,7 +296,9 @@ def nonbonded(
             i, j = 3 * w * atoms[2 * row], 3 * w * atoms[2 * row + 1]
             at_i, at_j = of_block[i : i + 3 * w], of_block[j : j + 3 * w]
             ends = rows_of_atoms[2 * row], rows_of_atoms[2 * row + 1]
-            p1, p2 = _mix(means1, factors1, variables1, ends), _mix(means2, factors2, variables2, ends)
+            place1, place2 = chosen1[row] if len(chosen1) else -1, chosen2[row] if len(chosen2) else -1
+            p1 = _parameters(place1, listed1, ends, means1, factors1, variables1)
+            p2 = _parameters(place2, listed2, ends, means2, factors2, variables2)
             reach1, reach2 = reach(method1, excepted[row]), reach(method2, excepted[row])
             fraction1, fraction2 = kept1[row], kept2[row]
             # The energy where the atoms coincide.
@@ -322,7 +332,13 @@ def nonbonded(
             if wanted > 1:
                 for column in range(form1.n_columns):
                     slope = sum_of(out, (5 + column) * w, counts[block])
-                    _pull_back_mean(means1[column], factors1[column], variables1, slopes1, ends, column, slope)
+                    if place1 < 0:
+                        _pull_back(ends, means1, factors1, variables1, slopes1, column, slope)
+                    else:
+                        slopes_of_listed1[place1, column] += slope
                 for column in range(form2.n_columns):
                     slope = sum_of(out, (8 + column) * w, counts[block])
-                    _pull_back_mean(means2[column], factors2[column], variables2, slopes2, ends, column, slope)
+                    if place2 < 0:
+                        _pull_back(ends, means2, factors2, variables2, slopes2, column, slope)
+                    else:
+                        slopes_of_listed2[place2, column] += slope
