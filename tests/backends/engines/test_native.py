@@ -9,6 +9,7 @@ import pytest
 
 import ffbridge as fb
 from ffbridge.errors import BundleError
+from ffbridge.registry import get_engine
 from tests.backends.engines.comparison import TOLERANCE, assert_same, changed, relative
 from tests.bridge import drugs
 from tests.bridge.bundles import random_bundle, zigzag
@@ -107,34 +108,38 @@ class TestFigures:
             scale = max(np.abs(expected[np.isfinite(expected)]).max(initial=0), 1)
             np.testing.assert_allclose(found, expected, rtol=0, atol=case["tolerance"] * scale)
 
-    @pytest.mark.parametrize("move", ["coincide", "line", "fold", "bonded"])
+    @pytest.mark.parametrize("move", ["coincide", "line", "fold", "bonded", "scaled"])
     @pytest.mark.parametrize("n_conformers", [1, 5])
     def test_geometries_without_direction(self, bundle, x, move, n_conformers):
         x = x[:n_conformers]
         if move == "line":
             x[..., 1:] = 0
         else:
-            one, other = {"coincide": (5, 0), "fold": (2, 0), "bonded": (1, 0)}[move]
+            one, other = {"coincide": (5, 0), "fold": (2, 0), "bonded": (1, 0), "scaled": (9, 6)}[move]
             x[:, one] = x[:, other]
         found, expected = (fb.potential(bundle, engine=engine) for engine in ("native", "numpy"))
         terms = expected.by_term(x)
         for name, energy in found.by_term(x).items():
             np.testing.assert_allclose(energy, terms[name], rtol=TOLERANCE, atol=1e-12, err_msg=name)
         one, other = found.value_and_grad(x), expected.value_and_grad(x)
-        assert np.isinf(other.energy).any() == (move in ("coincide", "fold"))
+        assert np.isinf(other.energy).any() == (move in ("coincide", "fold", "scaled"))
+        # A pair that keeps a part of its charges, and nothing of Lennard-Jones.
+        assert move != "scaled" or np.isfinite(terms["vdw"]).all()
         assert relative(one.forces, other.forces) <= TOLERANCE
         for name, table in other.tables.items():
             assert relative(one.tables[name], table) <= TOLERANCE, name
 
     def test_terms_in_any_order_of_systems(self, bundle, x):
-        """Rows are sorted by system, and derivatives come back to the right rows of a table."""
+        """Rows are sorted by system, as threads need them, and derivatives come back to the right rows of a table."""
         rng, terms = np.random.default_rng(5), dict(bundle.terms)
         for name in ("bonds", "angles", "torsions"):
             order = rng.permutation(len(terms[name])).astype(np.int32)
-            terms[name] = replace(
-                terms[name], indices=terms[name].indices[order], mapping=terms[name].mapping.take(order)
-            )
-        assert_same(replace(bundle, terms=terms), x)
+            indices, mapping = terms[name].indices[order], terms[name].mapping.take(order)
+            terms[name] = replace(terms[name], indices=indices, mapping=mapping)
+        mixed = replace(bundle, terms=terms)
+        prepared = get_engine("native").prepare(mixed)._terms
+        assert all((term.systems[1:] >= term.systems[:-1]).all() for term in prepared)
+        assert_same(mixed, x)
 
     def test_nonbonded_terms_over_other_atoms(self, bundle, x):
         terms = dict(bundle.terms)
@@ -157,12 +162,13 @@ class TestFigures:
         bundle = random_bundle(np.random.default_rng(8))
         values = bundle.tables["periodic_torsion"].values.copy()
         values[:, 2] = 3
-        weights = np.array([0.1, 0.2, 0.7, 1 / 3, 2 / 3, 1.0, 0.6, 0.4])
+        weights = np.array([0.1, 0.2, 0.7, 0.3, 0.7, 1.0, 0.6, 0.4])
         linear = fb.Linear(
             offsets=np.array([0, 3, 5, 6, 8], dtype=np.int32),
             columns=np.array([0, 1, 2, 3, 0, 1, 2, 3], dtype=np.int32),
             weights=weights,
         )
+        assert linear.apply(values)[1, 2] != 3
         terms = {**bundle.terms, "torsions": replace(bundle.terms["torsions"], mapping=linear)}
         assert_same(replace(bundle.replace_table("periodic_torsion", values), terms=terms), x)
 
