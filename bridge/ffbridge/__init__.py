@@ -21,6 +21,7 @@ from ffbridge.table import ParameterKey, Table
 from ffbridge.term import Constraints, Exceptions, Overrides, Term
 
 if TYPE_CHECKING:
+    from ffbridge import targets
     from ffbridge.concatenate import concatenate
     from ffbridge.exporters.espaloma import to_espaloma
     from ffbridge.exporters.interchange import to_interchange
@@ -92,6 +93,7 @@ __all__ = [
     "register_engine",
     "save",
     "separate",
+    "targets",
     "timemachine_parameters",
     "to",
     "to_espaloma",
@@ -141,7 +143,13 @@ _LAZY = {
 """The module of each public name that is imported when it is first used."""
 
 
+_PACKAGES = ("targets",)
+"""The public packages that are imported when they are first used."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"{__name__}.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_LAZY[name]), name)

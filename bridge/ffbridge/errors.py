@@ -18,6 +18,7 @@ __all__ = [
     "MissingDependencyError",
     "ModelError",
     "RegistrationError",
+    "TargetError",
     "UnknownNameError",
     "UnsupportedError",
     "ValidationError",
@@ -50,6 +51,10 @@ class ModelError(FFBridgeError, ValueError):
 
 class RegistrationError(FFBridgeError, ValueError):
     """A plug-in cannot be registered: its name is taken, or it is not what it claims to be."""
+
+
+class TargetError(FFBridgeError, ValueError):
+    """Data of a target are not what they have to be, or do not fit the potential that they are compared with."""
 
 
 class UnknownNameError(FFBridgeError, LookupError):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from ffbridge.exchange import share
 from ffbridge.hashing import canonical_json, content_digest
 from ffbridge.memory import aligned_copy
 from ffbridge.snapshot import snapshot
+from ffbridge.writing import write_whole
 
 __all__ = ["load", "save"]
 
@@ -108,23 +107,13 @@ def _encode(file: Path, document: bytes, arrays: Arrays) -> bytes:
 
 
 def _write(file: Path, content: bytes) -> None:
-    """Write to a temporary name beside `file`, force it to disk, then rename: whole or not at all."""
-    target = file.resolve()
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     try:
-        with temporary.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(target)
+        write_whole(file, content)
     except OSError as error:
         raise BundleFileError(
-            f"{file}: cannot be written: {error.strerror or error}. Check that the folder {target.parent} exists, is "
-            f"writable and has {len(content)} bytes of space"
+            f"{file}: cannot be written: {error.strerror or error}. Check that the folder {file.resolve().parent} "
+            f"exists, is writable and has {len(content)} bytes of space"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def _read(file: Path) -> tuple[dict[str, str], Arrays]:

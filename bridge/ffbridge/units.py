@@ -12,6 +12,7 @@ __all__ = [
     "AVOGADRO",
     "COULOMB_CONSTANT",
     "ELEMENTARY_CHARGE",
+    "GAS_CONSTANT",
     "KJ_PER_MOL_PER_HARTREE",
     "KJ_PER_MOL_PER_KCAL_PER_MOL",
     "NM_PER_ANGSTROM",
@@ -24,6 +25,9 @@ AVOGADRO = 6.02214076e23
 
 ELEMENTARY_CHARGE = 1.602176634e-19
 """Elementary charge [C], exact."""
+
+GAS_CONSTANT = 1.380649e-23 * AVOGADRO * 1e-3
+"""Boltzmann constant times Avogadro's [kJ/(mol K)], exact."""
 
 VACUUM_PERMITTIVITY = 8.8541878128e-12
 """Vacuum electric permittivity [F/m]."""

@@ -1,4 +1,4 @@
-"""The ffbridge bundle standard as data: schema, forms registry and conformance vectors, with helpers that load them."""
+"""The ffbridge bundle standard as data: schemas, registries and conformance vectors, with helpers that load them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
 
-__all__ = ["load_forms", "load_schema", "vectors"]
+__all__ = ["load_forms", "load_schema", "load_targets", "vectors"]
 
 
 @cache
@@ -21,6 +21,12 @@ def load_schema() -> dict[str, Any]:
 def load_forms() -> dict[str, Any]:
     """Return the registry of functional forms, methods and mixing rules (``forms-1.json``)."""
     return _load("forms-1.json")
+
+
+@cache
+def load_targets() -> dict[str, Any]:
+    """Return the registry of kinds of targets and of the columns that each is stored in (``targets-1.json``)."""
+    return _load("targets-1.json")
 
 
 def vectors(kind: str) -> Traversable:

@@ -1,0 +1,95 @@
+"""Energies with forces and Hessians of a potential, as functions of tables that its host differentiates through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ffbridge.backend import Array
+from ffbridge.exchange import share
+from ffbridge.potential import Potential
+from ffbridge.registry import backend_of
+from ffbridge.snapshot import snapshot
+
+__all__ = ["differentiated_tables", "energies_and_forces", "hessian_rows", "is_tracked"]
+
+Tables = Mapping[str, Array]
+
+
+def differentiated_tables(U: Potential, tables: Tables | None) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return the tables that carry a gradient or a trace, and the other given ones.
+
+    Tables of the bundle that carry one are among the first, as if they were given.
+    """
+    own = {name: table.values for name, table in U.bundle.tables.items() if is_tracked(table.values)}
+    given = {**own, **(tables or {})}
+    # A gradient of another framework than the host is refused here, with the ways out.
+    tracked = {name: share(table, U.host).array for name, table in given.items() if is_tracked(table)}
+    return tracked, {name: table for name, table in given.items() if name not in tracked}
+
+
+def is_tracked(array: Array) -> bool:
+    """Return whether an array carries a gradient or a trace of its own framework."""
+    return backend_of(array).is_tracked(array)
+
+
+def energies_and_forces(U: Potential, x: Array, tables: Tables | None = None) -> tuple[Array, Array]:
+    """Return energies ``(..., n_systems)`` and forces ``(..., n_atoms, 3)``, both differentiable by the tables.
+
+    Args:
+        U: the potential.
+        x: positions, ``(..., n_atoms, 3)`` [nm], constants: an array of the host without gradient.
+        tables: as the potential takes them.
+
+    Raises:
+        UnsupportedError: tables carry a gradient, and the engine has no second derivatives.
+    """
+    tracked, others = differentiated_tables(U, tables)
+    if not tracked:
+        return U.energy_and_forces(x, others)
+    xp = U.host.namespace
+    names = tuple(tracked)
+    ones = xp.broadcast_to(xp.ones_like(x[..., :1, 0]), (*x.shape[:-2], U.bundle.n_systems))
+
+    # Of Σ w U, the derivative by w is U itself: one evaluation gives energies and forces.
+    def weighted(weights: Array, x: Array, *values: Array) -> Array:
+        return xp.sum(weights * U(x, {**others, **dict(zip(names, values, strict=True))}))
+
+    energies, gradient, *_ = U.host.gradient(weighted, (ones, x, *tracked.values()))
+    return energies, -gradient
+
+
+def hessian_rows(U: Potential, x: Array, tables: Tables | None = None) -> Array:
+    """Return rows of every system's Hessian, ``(..., n_coordinates, n_atoms, 3)`` [kJ/mol/nm²].
+
+    Row k holds, on the atoms of each system, the derivative of dU/dx by that system's coordinate k (atom k // 3, axis
+    k % 3), and zero for systems of fewer coordinates: systems do not interact, so one pass serves all of them.
+
+    Args:
+        U: the potential, with an engine that has second derivatives.
+        x: positions, ``(..., n_atoms, 3)`` [nm], constants: an array of the host without gradient.
+        tables: as the potential takes them.
+
+    Raises:
+        UnsupportedError: the engine has no second derivatives, or the host no automatic differentiation.
+    """
+    xp, host = U.host.namespace, U.host
+    offsets = snapshot(U.bundle.system_offsets)
+    seeds = np.zeros((3 * int(np.diff(offsets).max()), U.bundle.n_atoms, 3))
+    atoms = np.arange(U.bundle.n_atoms)
+    local = atoms - np.repeat(offsets[:-1], np.diff(offsets))
+    for axis in range(3):
+        seeds[3 * local + axis, atoms, axis] = 1
+    seeds = share(seeds.astype(host.dtype(x)), host).array
+    many = xp.broadcast_to(x[..., None, :, :], (*x.shape[:-2], *seeds.shape))
+    tracked, others = differentiated_tables(U, tables)
+    names = tuple(tracked)
+
+    def energy(x: Array, *values: Array) -> Array:
+        return xp.sum(U(x, {**others, **dict(zip(names, values, strict=True))}))
+
+    def along_seeds(x: Array, *values: Array) -> Array:
+        return xp.sum(seeds * host.gradient(energy, (x, *values))[0])
+
+    return host.gradient(along_seeds, (many, *tracked.values()))[0]
