@@ -128,7 +128,9 @@ def evaluate(
         np.zeros_like(blocks),
         parameters,
         {
-            place: Slopes(np.zeros((n_slots, *each.taken.shape)), np.zeros((len(parts), *each.listed.shape)))
+            place: Slopes(
+                np.zeros((n_slots, len(each.taken), each.n_slopes)), np.zeros((len(parts), *each.listed.shape))
+            )
             for place, each in parameters.items()
         },
     )
@@ -139,7 +141,7 @@ def evaluate(
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(lambda part: _run(terms, sums, part, wanted), parts))
     return Found(
-        from_lanes(sums.energies[:n_terms], lanes, n_conformers),
+        np.stack([from_lanes(each, lanes, n_conformers) for each in sums.energies])[:n_terms],
         from_lanes(sums.gradient, lanes, n_conformers).reshape(x.shape),
         {place: Slopes(_sum(each.taken), _sum(each.listed)) for place, each in sums.slopes.items()},
     )

@@ -70,12 +70,12 @@ class NativeEvaluator(EngineEvaluator):
         found, du_dtables = self._evaluate(_flat(x), tables, EVERYTHING)
         dtype = x.dtype
         back = {name: table.astype(dtype, copy=False) for name, table in du_dtables.items()}
-        return Evaluation(self._total(found, x), -found.gradient.reshape(x.shape).astype(dtype, copy=False), back)
+        return Evaluation(self._total(found, x), _forces(found, x), back)
 
     def energy_and_forces(self, x: Array, tables: Arrays) -> tuple[Array, Array]:
         """Return the energy and the forces alone."""
         found = self._evaluate(_flat(x), tables, FORCES)[0]
-        return self._total(found, x), -found.gradient.reshape(x.shape).astype(x.dtype, copy=False)
+        return self._total(found, x), _forces(found, x)
 
     def source(self, packing: Packing, *, each_term: bool) -> FunctionSource:
         """Return energies and their pullback for the automatic differentiation of another framework."""
@@ -159,6 +159,11 @@ class NativeEvaluator(EngineEvaluator):
     def _total(self, found: Found, x: Array) -> Array:
         total = found.energies.sum(axis=0).astype(x.dtype, copy=False)
         return total.reshape(*x.shape[:-2], self._structure.n_systems)
+
+
+def _forces(found: Found, x: Array) -> Any:
+    forces = np.negative(found.gradient, out=found.gradient)
+    return forces.reshape(x.shape).astype(x.dtype, copy=False)
 
 
 def _in_double(array: Array) -> Any:

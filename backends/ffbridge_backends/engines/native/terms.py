@@ -43,13 +43,19 @@ class Parameters:
 
     Attributes:
         columns: the parameters of each row of the term, ``(n_rows, n_columns)``.
-        taken: what the loop takes of them: the same, or of a nonbonded form the variables of atoms, ``(n_rows, 3)``.
+        taken: what the loop takes of them: the same, or constants of a bonded form, ``(n_rows, ·)``; of a nonbonded
+            form the variables of atoms, ``(n_rows, 3)``.
         listed: of a nonbonded form the parameters that take the place of means, ``(n_listed, 3)``.
     """
 
     columns: Floats
     taken: Floats
     listed: Floats = field(default_factory=lambda: np.zeros((0, _COLUMNS)))
+
+    @property
+    def n_slopes(self) -> int:
+        """Numbers of a row that derivatives are taken to: columns of a bonded form, variables of another."""
+        return int(max(self.columns.shape[1], _COLUMNS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +102,13 @@ class BondedTerm:
     def parameters(self, tables: Tables) -> Parameters:
         """Return the parameters of each interaction."""
         columns = _apply(self.mapping, tables[self.table], self.rounded)
-        return Parameters(columns, columns)
+        make = bonded.CONSTANTS.get(type(self.form))
+        return Parameters(columns, columns if make is None else make(columns))
 
     def pull_back(self, parameters: Parameters, slopes: Slopes, tables: Tables) -> list[tuple[str, Floats]]:
         """Return dL/d table for each table, from dL/d what the loop takes."""
-        return [(self.table, self.mapping.pullback(slopes.taken, len(tables[self.table])))]
+        taken = np.ascontiguousarray(slopes.taken[:, : parameters.columns.shape[1]])
+        return [(self.table, self.mapping.pullback(taken, len(tables[self.table])))]
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@
 module                holds
 ====================  ===============================================================================================
 :mod:`.lanes`         conformers side by side: the layout of positions, and how functions are compiled and chosen
+:mod:`.arctangent`    angles of two numbers, as vector instructions
 :mod:`.coordinates`   internal coordinates of one lane, and their pullback to the atoms
 :mod:`.bonded_form`   what a bonded form is
 :mod:`.bonded`        bonded forms of one coordinate, and the loop over interactions that all of them share

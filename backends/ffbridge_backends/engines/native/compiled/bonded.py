@@ -1,23 +1,28 @@
 """Bonded forms, compiled, and the loop over interactions that all of them share.
 
 The formulas are those of :mod:`ffbridge.energy.bonded`. A form is a NamedTuple, which holds the settings that it has,
-and two functions: `fold` makes of an interaction's parameters what is the same for all conformers, and `value` has the
-energy and its derivatives in one lane. A new form is these three and an entry of :data:`FORMS`.
+and two functions: `fold` takes an interaction's parameters, which are the same for all conformers, and `value` has the
+energy and its derivatives in one lane. A new form is these three and an entry of :data:`FORMS`; what costs much to make
+of parameters, such as sines, is made before the loop, by an entry of :data:`CONSTANTS`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ffbridge_backends.engines.native.compiled.bonded_form import fold, value
 from ffbridge_backends.engines.native.compiled.coordinates import add_to_atoms, corners, measure, n_ends, pull_back
 from ffbridge_backends.engines.native.compiled.coupling import COUPLINGS
 from ffbridge_backends.engines.native.compiled.lanes import SOURCES, add, case, compiled, plus, width
 
-__all__ = ["FORMS", "HIGHEST_PERIODICITY", "bonded"]
+__all__ = ["CONSTANTS", "FORMS", "HIGHEST_PERIODICITY", "bonded"]
+
+Floats = NDArray[np.float64]
 
 HIGHEST_PERIODICITY = 15
 """cos nφ and sin nφ are powers of a complex number, by repeated squaring of four steps."""
@@ -140,9 +145,14 @@ class PeriodicTorsion(NamedTuple):
 
 @case(fold, PeriodicTorsion)
 def _periodic_torsion_constants(form: Any, p: Any) -> Any:
-    """Values that come in through a table are not checked: an energy with a wrong periodicity is NaN."""
-    known = (p[2] == math.floor(p[2])) & (p[2] >= 0) & (p[2] <= HIGHEST_PERIODICITY)
-    return p[0], math.cos(p[1]), math.sin(p[1]), p[2] if known else math.nan, int(p[2]) if known else 0
+    return p[0], p[1], p[2], p[3], int(p[4])
+
+
+def _fourier(columns: Floats) -> Floats:
+    """Return k, cos phase, sin phase, n and n's bits. Tables are not checked: n is NaN where it is no periodicity."""
+    k, phase, n = columns.T
+    known = (n == np.floor(n)) & (n >= 0) & (n <= HIGHEST_PERIODICITY)
+    return np.stack([k, np.cos(phase), np.sin(phase), np.where(known, n, np.nan), np.where(known, n, 0.0)], axis=1)
 
 
 @case(value, PeriodicTorsion)
@@ -156,7 +166,6 @@ def _periodic_torsion(form: Any, q: Any, constants: Any, out: Any, c: Any, w: An
     real, imaginary = (real * a - imaginary * b, real * b + imaginary * a) if bits & 4 else (real, imaginary)
     a, b = a * a - b * b, 2.0 * a * b
     real, imaginary = (real * a - imaginary * b, real * b + imaginary * a) if bits & 8 else (real, imaginary)
-    # n is NaN where it is no periodicity.
     cosine = real * cos_phase + imaginary * sin_phase + 0.0 * n
     sine = imaginary * cos_phase - real * sin_phase
     out[c], out[c + w] = 1.0 + cosine, k * sine
@@ -194,7 +203,13 @@ class HarmonicImproper(NamedTuple):
 
 @case(fold, HarmonicImproper)
 def _harmonic_improper_constants(form: Any, p: Any) -> Any:
-    return p[0], math.cos(p[1]), math.sin(p[1])
+    return p[0], p[1], p[2]
+
+
+def _direction(columns: Floats) -> Floats:
+    """Return k, and the cosine and sine of the angle."""
+    k, angle = columns.T
+    return np.stack([k, np.cos(angle), np.sin(angle)], axis=1)
 
 
 @case(value, HarmonicImproper)
@@ -220,6 +235,9 @@ FORMS: dict[str, type[Any]] = {
     **COUPLINGS,
 }
 """The forms by their name in the standard, which says of which coordinates they are."""
+
+CONSTANTS: dict[type[Any], Callable[[Floats], Floats]] = {PeriodicTorsion: _fourier, HarmonicImproper: _direction}
+"""What is made of the columns of a form's parameters for the loop; others are taken as they are."""
 
 
 @compiled
@@ -251,7 +269,7 @@ def bonded(
         arity: atoms of a row.
         atoms: ``(n_terms * arity,) intp``.
         systems: ``(n_terms,) intp``.
-        parameters: ``(n_terms, n_columns)``.
+        parameters: ``(n_terms, ·)``, as :data:`CONSTANTS` makes them of columns.
         x: positions ``(n_blocks, n_atoms * 3 * width)`` [nm].
         weights: dL/dU ``(n_blocks, n_systems * width)``.
         energy: ``(n_blocks, n_systems * width)`` [kJ/mol], to which energies are added.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from ffbridge_backends.engines.native.compiled.arctangent import arctangent
 from ffbridge_backends.engines.native.compiled.lanes import add, case, inlined
 
 __all__ = [
@@ -187,8 +188,7 @@ def _angle(coordinate: Any, at: Any, w: Any, c: Any) -> Any:
     vx, vy, vz = s[c] - q[c], s[w + c] - q[w + c], s[2 * w + c] - q[2 * w + c]
     nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
     sine, cosine = math.sqrt(nx * nx + ny * ny + nz * nz), ux * vx + uy * vy + uz * vz
-    theta = math.atan2(sine, cosine if (sine != 0) | (cosine != 0) else 1.0)
-    return theta, (ux, uy, uz, vx, vy, vz, nx, ny, nz, sine)
+    return arctangent(sine, cosine), (ux, uy, uz, vx, vy, vz, nx, ny, nz, sine)
 
 
 @case(pull_back, Angle)

@@ -35,6 +35,8 @@ __all__ = [
     "width",
 ]
 
+Floats = NDArray[np.float64]
+
 _OPTIONS = {"error_model": "numpy", "nogil": True}
 """Division by zero gives what IEEE 754 says; the interpreter's lock is free while a loop runs."""
 
@@ -143,25 +145,42 @@ def subtract(onto: Any, values: Any, start: Any, count: Any) -> None:
         onto[c] -= values[start + c]
 
 
-def to_lanes(x: NDArray[np.float64], lanes: Lanes) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+def to_lanes(x: Floats, lanes: Lanes) -> tuple[Floats, NDArray[np.intp]]:
     """Return ``(n_conformers, n)`` as ``(n_blocks, n * width)``, and how many lanes of each block are conformers."""
     (n_conformers, n), across = x.shape, lanes.width
     n_blocks = -(-n_conformers // across)
     counts = np.minimum(across, n_conformers - across * np.arange(n_blocks))
     if across == 1:
         return np.ascontiguousarray(x), counts
-    padded = np.zeros((n_blocks, n, across))
-    whole = n_conformers // across
-    padded[:whole] = x[: whole * across].reshape(whole, across, n).transpose(0, 2, 1)
-    if whole < n_blocks:
-        padded[whole, :, : counts[-1]] = x[whole * across :].T
-    return padded.reshape(n_blocks, n * across), counts
+    blocks = np.zeros((n_blocks, n * across))
+    _spread(lanes, np.ascontiguousarray(x), blocks)
+    return blocks, counts
 
 
-def from_lanes(blocks: NDArray[np.float64], lanes: Lanes, n_conformers: int) -> NDArray[np.float64]:
-    """Return ``(..., n_blocks, n * width)`` as ``(..., n_conformers, n)``, contiguous."""
-    *outer, n_blocks, size = blocks.shape
-    n = size // lanes.width
-    split = blocks.reshape(*outer, n_blocks, n, lanes.width)
-    moved = np.swapaxes(split, -1, -2).reshape(*outer, n_blocks * lanes.width, n)
-    return np.ascontiguousarray(moved[..., :n_conformers, :])
+def from_lanes(blocks: Floats, lanes: Lanes, n_conformers: int) -> Floats:
+    """Return ``(n_blocks, n * width)`` as ``(n_conformers, n)``."""
+    if lanes.width == 1:
+        return blocks
+    x = np.empty((n_conformers, blocks.shape[1] // lanes.width))
+    _gather(lanes, blocks, x)
+    return x
+
+
+@compiled
+def _spread(lanes: Any, x: Any, blocks: Any, sources: int = SOURCES) -> None:
+    w = width(lanes)
+    for block in range(len(blocks)):
+        first = block * w
+        for i in range(x.shape[1]):
+            for c in range(min(w, len(x) - first)):
+                blocks[block, i * w + c] = x[first + c, i]
+
+
+@compiled
+def _gather(lanes: Any, blocks: Any, x: Any, sources: int = SOURCES) -> None:
+    w = width(lanes)
+    for block in range(len(blocks)):
+        first = block * w
+        for i in range(x.shape[1]):
+            for c in range(min(w, len(x) - first)):
+                x[first + c, i] = blocks[block, i * w + c]
