@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from time import perf_counter
 
 import numpy as np
 
@@ -52,22 +53,28 @@ def compare(record: Record, samples: list[Sample], source: Path, n_conformers: i
         f"{prefix}/{engine}": lambda engine=engine: engines.call(bundle, engine, quantity, x)
         for engine in engines.names()
     } | _peers(prefix, samples, source, bundle, x, quantity)
-    needed = engines.memory_needed(quantity, n_interactions(bundle), n_conformers)
     calls = {}
     for name, make in makers.items():
+        who = name.split("/")[-1]
+        needed = engines.memory_needed(who, quantity, n_interactions(bundle), n_conformers)
         if needed > ROOM * _free_memory():
             record.skip(name, f"it would need about {needed / 2**30:.1f} GiB")
             continue
-        seconds = _expected(record, quantity, len(samples), n_conformers, name.split("/")[-1])
+        seconds = _expected(record, quantity, len(samples), n_conformers, who)
         if seconds > LONGEST:
             record.skip(name, f"a call would take about {seconds:.0f} s")
             continue
         try:
-            calls[name] = make()
-            calls[name]()
+            call = make()
+            # The first call may compile.
+            seconds = _seconds(call) if _seconds(call) > LONGEST else 0.0
         except (FFBridgeError, ArithmeticError) as error:
             record.skip(name, error)
-            calls.pop(name, None)
+            continue
+        if seconds > LONGEST:
+            record.skip(name, f"a call takes {seconds:.0f} s")
+            continue
+        calls[name] = call
     record.compare(calls, seconds=SECONDS)
 
 
@@ -76,6 +83,12 @@ def _expected(record: Record, quantity: str, n_molecules: int, n_conformers: int
     known = f"{quantity}/8 molecules, {n_conformers} conformers/{who}"
     found = [median(each.values) for each in record.measurements if each.name == known]
     return found[0] * n_molecules / 8 if found else 0.0
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = perf_counter()
+    call()
+    return perf_counter() - start
 
 
 def _free_memory() -> float:

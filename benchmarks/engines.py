@@ -26,6 +26,9 @@ _EXAMPLES = frozenset({"strict"})
 _BYTES = {"energy": 100, "forces": 220, "tables": 320, "hvp": 700}
 """Working memory for each interaction and conformer, of the engine that needs most; the part `memory` measures it."""
 
+_FRUGAL = frozenset({"native", "openmm"})
+"""Engines that work through conformers in parts."""
+
 
 def names() -> list[str]:
     """The engines that are installed, array engines first."""
@@ -33,9 +36,12 @@ def names() -> list[str]:
     return [name for name in _FIRST if name in installed] + sorted(installed - set(_FIRST))
 
 
-def memory_needed(quantity: str, n_interactions: int, n_conformers: int) -> float:
-    """A rough estimate of working memory in float64 [bytes], to leave out what the machine has no room for."""
-    return float(_BYTES[quantity] * n_interactions * n_conformers)
+def memory_needed(who: str, quantity: str, n_interactions: int, n_conformers: int) -> float:
+    """A rough estimate of working memory in float64 [bytes], to leave out what the machine has no room for.
+
+    Peers take one molecule after another, and need little.
+    """
+    return float(_BYTES[quantity] * n_interactions * n_conformers) if who in set(names()) - _FRUGAL else 0.0
 
 
 def call(bundle: fb.Bundle, engine: str, quantity: str, x: np.ndarray) -> Callable[[], Any]:

@@ -16,7 +16,7 @@ from ffbridge.errors import FFBridgeError
 __all__ = ["SIZES", "measure"]
 
 SIZES = (32, 64, 128, 256, 352)
-LONGEST = 90.0
+LONGEST = 45.0
 """Seconds after which no further molecule is fed."""
 _COMPILED = "/jax/core/compile/backend_compile_duration"
 
