@@ -42,7 +42,7 @@ class NativeEngine(ArrayEngine):
     """Compiled loops on the CPU, in double precision; a bundle in single precision has its results rounded.
 
     Attributes:
-        threads: how many threads an evaluation may use, each for 100,000 interactions of one conformer or more; the
+        threads: how many threads an evaluation may use, each for 50,000 interactions of one conformer or more; the
             processors that the process may use if None.
     """
 

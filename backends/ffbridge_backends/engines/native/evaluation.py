@@ -23,8 +23,8 @@ Floats = NDArray[np.float64]
 ENERGIES, FORCES, EVERYTHING = range(3)
 """What is wanted: energies; derivatives to positions as well; those to parameters as well."""
 
-_WORK_OF_A_THREAD = 100_000
-"""Interactions of one conformer, about half a millisecond: a thread is worth its start."""
+_WORK_OF_A_THREAD = 50_000
+"""Interactions of one conformer, half a millisecond or more: a thread is worth its start."""
 _NEAR = 2**20
 """Bytes of positions and their derivatives that the loops of all terms go over before the next: half a core's cache."""
 _BYTES_OF_AN_ATOM = 48

@@ -45,17 +45,14 @@ class Parameters:
         columns: the parameters of each row of the term, ``(n_rows, n_columns)``.
         taken: what the loop takes of them: the same, or constants of a bonded form, ``(n_rows, ·)``; of a nonbonded
             form the variables of atoms, ``(n_rows, 3)``.
+        n_slopes: numbers of a row that derivatives are taken to: columns of a bonded form, variables of another.
         listed: of a nonbonded form the parameters that take the place of means, ``(n_listed, 3)``.
     """
 
     columns: Floats
     taken: Floats
+    n_slopes: int
     listed: Floats = field(default_factory=lambda: np.zeros((0, _COLUMNS)))
-
-    @property
-    def n_slopes(self) -> int:
-        """Numbers of a row that derivatives are taken to: columns of a bonded form, variables of another."""
-        return int(max(self.columns.shape[1], _COLUMNS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,12 +100,11 @@ class BondedTerm:
         """Return the parameters of each interaction."""
         columns = _apply(self.mapping, tables[self.table], self.rounded)
         make = bonded.CONSTANTS.get(type(self.form))
-        return Parameters(columns, columns if make is None else make(columns))
+        return Parameters(columns, columns if make is None else make(columns), columns.shape[1])
 
     def pull_back(self, parameters: Parameters, slopes: Slopes, tables: Tables) -> list[tuple[str, Floats]]:
         """Return dL/d table for each table, from dL/d what the loop takes."""
-        taken = np.ascontiguousarray(slopes.taken[:, : parameters.columns.shape[1]])
-        return [(self.table, self.mapping.pullback(taken, len(tables[self.table])))]
+        return [(self.table, self.mapping.pullback(slopes.taken, len(tables[self.table])))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +143,7 @@ class PairTerm:
         columns = _apply(self.mapping, tables[self.table], ())
         variables = self.mixing.variables(np, *columns.T)
         listed = tables[self.overrides].T if self.overrides else ()
-        return Parameters(columns, _in_columns(variables), _in_columns(listed))
+        return Parameters(columns, _in_columns(variables), _COLUMNS, _in_columns(listed))
 
     def pull_back(self, parameters: Parameters, slopes: Slopes, tables: Tables) -> list[tuple[str, Floats]]:
         """Return dL/d table for each table, from dL/d what the loop takes."""

@@ -235,12 +235,40 @@ def _slope_of_mean(mean: Any, factor: Any, a: Any, b: Any) -> Any:
 
 
 @inlined
-def _pull_back(ends: Any, means: Any, factors: Any, variables: Any, slopes: Any, column: Any, slope: Any) -> None:
-    """Add the derivative to one mean to those to the variables of both rows."""
+def _sums(n_columns: Any, out: Any, start: Any, w: Any, count: Any) -> Any:
+    """Return the sums over lanes of dU/dp of three columns, 0 for those that a form does not have."""
+    first = sum_of(out, start, count) if n_columns > 0 else 0.0
+    second = sum_of(out, start + w, count) if n_columns > 1 else 0.0
+    return first, second, sum_of(out, start + 2 * w, count) if n_columns > 2 else 0.0
+
+
+@inlined
+def _add_sums(slopes: Any, place: Any, sums: Any) -> None:
+    slopes[place, 0] += sums[0]
+    slopes[place, 1] += sums[1]
+    slopes[place, 2] += sums[2]
+
+
+@inlined
+def _pull_back(n_columns: Any, ends: Any, means: Any, factors: Any, variables: Any, slopes: Any, sums: Any) -> None:
+    """Add the derivatives to the means to those to the variables of both rows.
+
+    The columns stand one by one: a tuple's member at a place that is not constant takes long to find.
+    """
+    if n_columns > 0:
+        _pull_back_mean(ends, means[0], factors[0], variables, slopes, 0, sums[0])
+    if n_columns > 1:
+        _pull_back_mean(ends, means[1], factors[1], variables, slopes, 1, sums[1])
+    if n_columns > 2:
+        _pull_back_mean(ends, means[2], factors[2], variables, slopes, 2, sums[2])
+
+
+@inlined
+def _pull_back_mean(ends: Any, mean: Any, factor: Any, variables: Any, slopes: Any, column: Any, slope: Any) -> None:
     i, j = ends
     a, b = variables[i, column], variables[j, column]
-    slopes[i, column] += slope * _slope_of_mean(means[column], factors[column], a, b)
-    slopes[j, column] += slope * _slope_of_mean(means[column], factors[column], b, a)
+    slopes[i, column] += slope * _slope_of_mean(mean, factor, a, b)
+    slopes[j, column] += slope * _slope_of_mean(mean, factor, b, a)
 
 
 @compiled
@@ -330,15 +358,13 @@ def nonbonded(
                 add(onto_block[i : i + 3 * w], out, 0, 3 * w)
                 subtract(onto_block[j : j + 3 * w], out, 0, 3 * w)
             if wanted > 1:
-                for column in range(form1.n_columns):
-                    slope = sum_of(out, (5 + column) * w, counts[block])
-                    if place1 < 0:
-                        _pull_back(ends, means1, factors1, variables1, slopes1, column, slope)
-                    else:
-                        slopes_of_listed1[place1, column] += slope
-                for column in range(form2.n_columns):
-                    slope = sum_of(out, (8 + column) * w, counts[block])
-                    if place2 < 0:
-                        _pull_back(ends, means2, factors2, variables2, slopes2, column, slope)
-                    else:
-                        slopes_of_listed2[place2, column] += slope
+                sums1 = _sums(form1.n_columns, out, 5 * w, w, counts[block])
+                if place1 < 0:
+                    _pull_back(form1.n_columns, ends, means1, factors1, variables1, slopes1, sums1)
+                else:
+                    _add_sums(slopes_of_listed1, place1, sums1)
+                sums2 = _sums(form2.n_columns, out, 8 * w, w, counts[block])
+                if place2 < 0:
+                    _pull_back(form2.n_columns, ends, means2, factors2, variables2, slopes2, sums2)
+                else:
+                    _add_sums(slopes_of_listed2, place2, sums2)
