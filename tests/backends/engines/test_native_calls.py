@@ -212,6 +212,20 @@ print(json.dumps([sum(stats.cache_hits.values()), sum(stats.cache_misses.values(
         assert hits == 3
         assert misses == 0
 
+    def test_a_folder_that_cannot_be_written(self, monkeypatch):
+        """numba refuses to keep the code; it is compiled for this process."""
+        from ffbridge_backends.engines.native.compiled import lanes
+
+        real = lanes.njit
+
+        def without_disk(*, cache=False, **options):
+            if cache:
+                raise RuntimeError("cannot cache function: no locator available")
+            return real(**options)
+
+        monkeypatch.setattr(lanes, "njit", without_disk)
+        assert lanes.compiled(lambda x: x + 1)(2) == 3
+
     def test_a_change_of_any_source_is_another_signature(self):
         """Else numba would go on with code of old formulas, where only another file than the loop's has changed."""
         from ffbridge_backends.engines.native.compiled import bonded, lanes, nonbonded
