@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from ffbridge.potential import Potential
 from ffbridge.registry import backend_of
 from ffbridge.snapshot import snapshot
 
-__all__ = ["differentiated_tables", "energies_and_forces", "hessian_rows", "is_tracked"]
+__all__ = ["differentiated_tables", "energies_and_forces", "hessian_rows", "hessian_values", "is_tracked"]
 
 Tables = Mapping[str, Array]
 
@@ -58,6 +59,28 @@ def energies_and_forces(U: Potential, x: Array, tables: Tables | None = None) ->
 
     energies, gradient, *_ = U.host.gradient(weighted, (ones, x, *tracked.values()))
     return energies, -gradient
+
+
+_COMPILED: WeakKeyDictionary[Potential, Callable[..., Array]] = WeakKeyDictionary()
+
+
+def hessian_values(U: Potential, x: Array, tables: Tables | None = None) -> Array:
+    """Return what :func:`hessian_rows` does, as plain values; compiled once for each potential, where the host can."""
+    compiled = _COMPILED.get(U)
+    if compiled is None:
+        # The function must not keep its own key alive.
+        mine = ref(U)
+        compiled = _COMPILED[U] = U.host.fused(lambda x, tables: hessian_rows(_alive(mine), x, tables))
+    tracked, others = differentiated_tables(U, tables)
+    given = {name: U.host.detach(table) for name, table in tracked.items()}
+    return U.host.detach(compiled(x, given | {name: share(table, U.host).array for name, table in others.items()}))
+
+
+def _alive(mine: ref[Potential]) -> Potential:
+    U = mine()
+    if U is None:
+        raise ReferenceError("the potential is gone")
+    return U
 
 
 def hessian_rows(U: Potential, x: Array, tables: Tables | None = None) -> Array:

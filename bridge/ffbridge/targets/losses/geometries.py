@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ffbridge.backend import Array
 from ffbridge.potential import Potential
 from ffbridge.snapshot import snapshot
-from ffbridge.targets.derivatives import energies_and_forces, hessian_rows
+from ffbridge.targets.derivatives import energies_and_forces, hessian_values
 from ffbridge.targets.frames import constant, pack
 from ffbridge.targets.internal import InternalCoordinates, values
 from ffbridge.targets.kinds import OptimizedGeometry
@@ -51,7 +51,7 @@ class GeometryLoss:
         self._frames = pack(
             U, [(system, minimum[None]) for (_, system, _), minimum in zip(targets, minima, strict=True)]
         )
-        rows = snapshot(hessian_rows(U, self._frames.x, tables))
+        rows = snapshot(hessian_values(U, self._frames.x, tables))
         self.moving = {"x": self._frames.x}
         for number, placed in enumerate(self._frames.placed):
             n = 3 * (placed.atoms.stop - placed.atoms.start)

@@ -28,8 +28,8 @@ def projection(positions: Floats, coordinates: InternalCoordinates, scales: Scal
 
     P = (S⁻¹ B)⁺, with Wilson's B and the scale of each coordinate on the diagonal of S, so that an element is twice the
     energy of a displacement by the scales. At a stationary point this is the Hessian of the energy as a function of
-    internal coordinates (with the least displacement that makes them, where they are redundant); elsewhere the curvature
-    of the coordinates themselves, times the gradient, is left out, of both Hessians that are compared.
+    internal coordinates (with the least displacement that makes them, where they are redundant); elsewhere the
+    curvature of the coordinates themselves, times the gradient, is left out, of both Hessians that are compared.
     """
     B = wilson(positions, coordinates).reshape(len(coordinates), -1)
     size = coordinates.each(distance=scales.distance, angle=scales.angle, dihedral=scales.dihedral)
