@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -99,6 +98,11 @@ class Objective:
     hessian: HessianCoordinates = "cartesian"
     positions: Mapping[int, Floats] = field(default_factory=dict)
     relaxed_at: Tables | None = None
+    _losses: dict[str, _Loss] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # At once: made within a trace, their constants would be of the trace.
+        object.__setattr__(self, "_losses", self._made())
 
     def __call__(self, tables: Tables | None = None, constants: Mapping[str, Array] | None = None) -> Array:
         """Return the loss, without axes.
@@ -123,6 +127,12 @@ class Objective:
 
     def parts(self, tables: Tables | None = None, constants: Mapping[str, Array] | None = None) -> list[Part]:
         """Return what is compared, by quantity; arguments as for the call."""
+        geometries = self._of(OptimizedGeometry)
+        if geometries and self.relaxed_at is None:
+            raise TargetError(
+                f"target {geometries[0][2].name!r}: an optimized geometry is compared at the potential's own minimum: "
+                "call objective.relaxed(tables) first"
+            )
         given = self.constants if constants is None else constants
         return [
             part
@@ -179,9 +189,8 @@ class Objective:
             if isinstance(target, kinds)
         ]
 
-    @cached_property
-    def _losses(self) -> dict[str, _Loss]:
-        """The losses by name: one for each kind, so that its targets share one call of the potential."""
+    def _made(self) -> dict[str, _Loss]:
+        """Return the losses by name: one for each kind, so that its targets share one call of the potential."""
         U, scales = self.U, self.scales
         found: dict[str, _Loss] = {}
         if targets := self._of(ConformerTarget):
@@ -196,21 +205,13 @@ class Objective:
         if targets := self._of(HessianTarget):
             internal = [_internal(target) for _, _, target in targets] if self.hessian == "internal" else ()
             found["hessians"] = HessianLoss(U, targets, scales=scales, coordinates=self.hessian, internal=internal)
-        if targets := self._of(OptimizedGeometry):
-            found["geometries"] = self._geometries(targets)
+        if (targets := self._of(OptimizedGeometry)) and self.relaxed_at is not None:
+            minima = [self.positions[number] for number, _, _ in targets]
+            internal = [_internal(target) for _, _, target in targets]
+            found["geometries"] = GeometryLoss(U, targets, minima, internal, self.relaxed_at, scales=scales)
         if targets := self._of(ObservableTarget):
             found["observables"] = ObservableLoss(U, targets, scales=scales)
         return found
-
-    def _geometries(self, targets: list[tuple[int, int, Any]]) -> GeometryLoss:
-        if self.relaxed_at is None:
-            raise TargetError(
-                f"target {targets[0][2].name!r}: an optimized geometry is compared at the potential's own minimum: "
-                "call objective.relaxed(tables) first"
-            )
-        minima = [self.positions[number] for number, _, _ in targets]
-        internal = [_internal(target) for _, _, target in targets]
-        return GeometryLoss(self.U, targets, minima, internal, self.relaxed_at, scales=self.scales)
 
 
 def _triple(systems: tuple[int, ...]) -> tuple[int, int, int]:

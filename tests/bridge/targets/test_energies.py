@@ -179,3 +179,13 @@ def test_float32_stays_float32():
     found = fb.targets.loss(target, fb.potential(single, "torch"))
     assert torch_backend.dtype(found) == "float32"
     assert float(found) < 1e-5
+
+
+def test_compiled_twice():
+    """Nothing of one trace is kept for the next."""
+    jax = pytest.importorskip("jax", reason="JAX is not installed")
+    objective = fb.targets.objective(mixed(), fb.potential(batch(PEROXIDE, METHANOL), "jax"))
+    tables = {name: fb.to(table, "jax") for name, table in changed(objective.U.bundle.tables).items()}
+    once = jax.jit(objective)(tables)
+    again, _ = jax.jit(jax.value_and_grad(objective))(tables)
+    np.testing.assert_allclose(once, again, rtol=1e-12)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def _target(name: str, entry: dict[str, Any]) -> ObservableTarget:
 
 def _number(entry: dict[str, Any], field: str, unit: str) -> float | None:
     """Return a quantity in a unit, None if it is not there."""
-    from pint import PintError, UnitRegistry
+    from pint import PintError
 
     stored = entry.get(field)
     if stored is None:
@@ -86,12 +87,18 @@ def _number(entry: dict[str, Any], field: str, unit: str) -> float | None:
         raise TargetError(f"{field}: got {stored!r}, expected a value with a unit")
     if not stored.get("unit"):
         raise TargetError(f"{field}: the unit is missing, expected one of {unit}")
-    registry: Any = UnitRegistry(cache_folder=None)
     try:
-        found = registry.Quantity(float(stored["value"]), stored["unit"]).to("dimensionless" if unit == "1" else unit)
+        found = _units().Quantity(float(stored["value"]), stored["unit"]).to("dimensionless" if unit == "1" else unit)
     except (PintError, AttributeError, TypeError, ValueError) as error:
         raise TargetError(f"{field}: the unit {stored['unit']!r} does not convert to {unit}: {error}") from error
     return float(found.magnitude)
+
+
+@cache
+def _units() -> Any:
+    from pint import UnitRegistry
+
+    return UnitRegistry(cache_folder=None)
 
 
 def _phase(stored: Any) -> str | None:

@@ -165,7 +165,11 @@ def _require_complete(record: Any) -> None:
 def _get(item: Any, *path: str) -> Any:
     """Return what a record or its JSON holds under a path, None if it is not there."""
     for name in path:
-        item = item.get(name) if isinstance(item, Mapping) else getattr(item, name, None)
+        try:
+            item = item.get(name) if isinstance(item, Mapping) else getattr(item, name, None)
+        except RuntimeError as error:
+            # A live record would fetch what it lacks, and has no client any more.
+            raise TargetError(f"{name}: missing, and cannot be fetched: {error}") from error
         if item is None:
             return None
     return item
