@@ -214,7 +214,7 @@ _ENGINES: Registry[Engine] = Registry(
     "engine",
     Engine,  # type: ignore[type-abstract]
     group="ffbridge.engines",
-    install='pip install "ffbridge[torch,jax,openmm]"',
+    install='pip install "ffbridge[native,torch,jax,openmm]"',
 )
 _OWNERS: WeakKeyDictionary[type, Backend] = WeakKeyDictionary()
 
