@@ -67,7 +67,7 @@ def save(targets: Iterable[Target], path: StrPath) -> None:
             f"{os.fspath(path)} is not written: a file holds targets of one kind, got "
             f"{'none' if not found else 'the kinds ' + ', '.join(found)}"
         )
-    _require_names(given, path)
+    _require_names(given, f"{os.fspath(path)} is not written: ")
     schema = arrow_schema(found[0])
     stored = {
         column.name: pyarrow.array(
@@ -83,11 +83,11 @@ def save(targets: Iterable[Target], path: StrPath) -> None:
         raise TargetError(f"{os.fspath(path)}: cannot be written: {error.strerror or error}") from error
 
 
-def _require_names(targets: Sequence[Target], path: StrPath) -> None:
+def _require_names(targets: Sequence[Target], where: str) -> None:
     seen: set[str] = set()
     for target in targets:
         if target.name in seen:
-            raise TargetError(f"{os.fspath(path)} is not written: two targets have the name {target.name!r}")
+            raise TargetError(f"{where}two targets have the name {target.name!r}")
         seen.add(target.name)
 
 
@@ -114,7 +114,9 @@ def load(path: StrPath) -> tuple[Target, ...]:
     kind = _kind(table.schema.metadata or {}, path)
     _require_schema(table.schema, arrow_schema(kind), path)
     read = {column.name: table.column(column.name).combine_chunks() for column in columns(kind)}
-    return tuple(_row(kind, read, row, path) for row in range(table.num_rows))
+    found = tuple(_row(kind, read, row, path) for row in range(table.num_rows))
+    _require_names(found, f"{os.fspath(path)}: ")
+    return found
 
 
 def _kind(metadata: Mapping[bytes, bytes], path: StrPath) -> str:
@@ -142,12 +144,23 @@ def _require_schema(found: Any, expected: Any, path: StrPath) -> None:
             raise TargetError(f"{os.fspath(path)}: column {field.name!r} is missing")
         other = found.field(field.name)
         units = [(each.metadata or {}).get(b"unit", b"").decode() for each in (other, field)]
-        if str(other.type) != str(field.type):
+        if not _alike(other.type, field.type):
             raise TargetError(f"{os.fspath(path)}: column {field.name!r} is {other.type}, expected {field.type}")
         if units[0] != units[1]:
             raise TargetError(
                 f"{os.fspath(path)}: column {field.name!r} has the unit {units[0]!r}, expected {units[1]!r}"
             )
+
+
+def _alike(found: Any, expected: Any) -> bool:
+    """Return whether a column has the type, in either of the two sizes that Arrow has for texts and lists."""
+    from pyarrow import types
+
+    if types.is_list(expected):
+        return (types.is_list(found) or types.is_large_list(found)) and _alike(found.value_type, expected.value_type)
+    if types.is_string(expected):
+        return bool(types.is_string(found) or types.is_large_string(found))
+    return bool(found == expected)
 
 
 def _row(kind: str, read: Mapping[str, Any], row: int, path: StrPath) -> Target:

@@ -157,12 +157,29 @@ def with_column(name, values, unit=None, arrow=None):
         ),
         (with_column("provenance", "{"), "row 0: "),
         (with_column("name", None), "row 0: name: missing"),
+        (
+            with_column("energies", [1.0] * 7 + [None], "kJ/mol", pa.list_(pa.float64())),
+            r"energies: nan at index \(7,\)",
+        ),
+        (
+            with_column("energies", ["1"] * 8, "kJ/mol", pa.list_(pa.string())),
+            r"is list<.*string>, expected list<.*double",
+        ),
+        (lambda table: pa.concat_tables([table, table]), "two targets have the name 'peroxide drive'"),
     ],
 )
 def test_damaged_files_are_refused(change, message, tmp_path):
     changed_file(tmp_path / "t.parquet", change)
     with pytest.raises(TargetError, match=f"t.parquet: .*{message}"):
         fb.targets.load(tmp_path / "t.parquet")
+
+
+def test_other_writers_may_use_arrows_large_types(tmp_path):
+    large = with_column("energies", [1.0] * 8, "kJ/mol", pa.large_list(pa.float64()))
+    changed_file(tmp_path / "t.parquet", lambda table: with_column("name", "n", arrow=pa.large_string())(large(table)))
+    (found,) = fb.targets.load(tmp_path / "t.parquet")
+    assert found.name == "n"
+    assert found.energies.tolist() == [1.0] * 8
 
 
 def test_what_is_no_parquet_is_refused(tmp_path):
