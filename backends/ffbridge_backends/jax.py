@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from ffbridge.backend import Array, Backend, Capabilities
+from ffbridge.backend import Array, Backend, Capabilities, TangentRule
 from ffbridge.dtypes import FLOAT8, STANDARD, WIDE
 from ffbridge.errors import ExchangeError
 from ffbridge.layout import Layout, Strides, contiguous_strides
@@ -176,6 +176,26 @@ class JaxBackend(Backend):
 
         compiled: Callable[..., Any] = jax.jit(function)
         return compiled
+
+    def with_tangents(self, function: Callable[..., Any], rule: TangentRule) -> Callable[..., Any]:
+        """By ``jax.custom_jvp``, which every transformation goes through, at any order."""
+        import jax
+        from jax.custom_derivatives import SymbolicZero
+
+        def unmoved(tangent: Any) -> bool:
+            return isinstance(tangent, SymbolicZero)
+
+        def jvp(inputs: Any, tangents: Any) -> tuple[Any, Any]:
+            given = jax.tree.map(lambda each: None if unmoved(each) else each, tangents, is_leaf=unmoved)
+            return rule(inputs, given)
+
+        wrapped = jax.custom_jvp(function)
+        wrapped.defjvp(jvp, symbolic_zeros=True)
+        return wrapped
+
+    def take(self, values: Array, rows: Array) -> Array:
+        """Without JAX's checks of the range, of which its derivative would have others."""
+        return values.at[rows].get(mode="promise_in_bounds")
 
     def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
         """By ``jax.ops.segment_sum``."""

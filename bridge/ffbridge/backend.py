@@ -22,10 +22,13 @@ from ffbridge.plugin import Plugin
 if TYPE_CHECKING:
     from ffbridge.function import EngineFunction
 
-__all__ = ["HOST", "Array", "Backend", "Capabilities"]
+__all__ = ["HOST", "Array", "Backend", "Capabilities", "TangentRule"]
 
 Array: TypeAlias = Any
 """An array of any framework."""
+
+TangentRule: TypeAlias = Callable[[Any, Any], tuple[Any, Any]]
+"""``(inputs, tangents) -> (output, its tangent)``: see :meth:`Backend.with_tangents`."""
 
 HOST = "numpy"
 """The backend through which arrays reach host memory from frameworks that have none; the one that is always there."""
@@ -172,6 +175,20 @@ class Backend(Plugin):
     def fused(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function with its operations run as one, where each operation by itself is slow and can be compiled."""
         return function
+
+    def with_tangents(self, function: Callable[..., Any], rule: TangentRule) -> Callable[..., Any]:
+        """The function, which automatic differentiation takes the tangents of from a rule; as it is by default.
+
+        Args:
+            function: ``(*inputs) -> output``; inputs and output are arrays or tuples of arrays.
+            rule: ``(inputs, tangents) -> (output, its tangent)``, linear in the tangents, of which any may be None for
+                an input that does not move. Made of the framework's own operations, so that it is differentiable.
+        """
+        return function
+
+    def take(self, values: Array, rows: Array) -> Array:
+        """``values[rows]``, of indices that are known to be in range."""
+        return self.namespace.take(values, rows, axis=0)
 
     def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
         """Sums of rows: row s of the result sums all ``values[i]`` with ``segments[i] == s``. Needed for energies.

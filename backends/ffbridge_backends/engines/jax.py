@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from math import prod
 from typing import Any
 
 from ffbridge.backend import Array, Backend
 from ffbridge.bundle import Bundle
 from ffbridge.energy.api import EnergyFunction, by_term, packed_energies, total
+from ffbridge.energy.chunks import bucket, conformers_at_once
 from ffbridge.energy.evaluator import ArrayEvaluator
 from ffbridge.energy.plan import Structure
 from ffbridge.energy.total import energies
@@ -38,19 +39,41 @@ class _Compiled:
 def _compile(backend: Backend, structure: Structure, evaluate: EnergyFunction) -> _Compiled:
     import jax
 
-    def energy_sum(x: Array, tables: Arrays, arrays: Arrays, n_conformers: Array) -> tuple[Array, Array]:
+    def energy_sum(x: Array, tables: Arrays, arrays: Arrays, real: Array) -> tuple[Array, Array]:
         energy = total(backend, structure, arrays, x, tables, evaluate=evaluate)
-        real = jax.numpy.arange(energy.size).reshape(energy.shape) < n_conformers * structure.n_systems
-        return jax.numpy.where(real, energy, 0).sum(), energy
+        return jax.numpy.where(real[..., None], energy, 0).sum(), energy
 
     def value_and_grad(x: Array, tables: Arrays, arrays: Arrays, n_conformers: Array) -> Evaluation:
         differentiate = jax.value_and_grad(energy_sum, argnums=(0, 1), has_aux=True)
-        (_, energy), (du_dx, du_dtables) = differentiate(x, tables, arrays, n_conformers)
-        return Evaluation(energy, -du_dx, du_dtables)
+        real = (jax.numpy.arange(prod(x.shape[:-2])) < n_conformers).reshape(x.shape[:-2])
+
+        def evaluate_chunk(inputs: tuple[Array, Array]) -> Evaluation:
+            (_, energy), (du_dx, du_dtables) = differentiate(inputs[0], tables, arrays, inputs[1])
+            return Evaluation(energy, -du_dx, du_dtables)
+
+        at_once = conformers_at_once(arrays)
+        if prod(x.shape[:-2]) <= at_once:
+            return evaluate_chunk((x, real))
+        chunks = x.reshape(-1, at_once, *x.shape[-2:]), real.reshape(-1, at_once)
+        found = jax.lax.map(evaluate_chunk, chunks)
+        energy, forces = (each.reshape(*x.shape[:-2], *each.shape[2:]) for each in found[:2])
+        return Evaluation(energy, forces, jax.tree.map(lambda each: each.sum(axis=0), found.tables))
+
+    def chunked_energy(x: Array, tables: Arrays, arrays: Arrays) -> Array:
+        at_once = conformers_at_once(arrays)
+
+        def evaluate_chunk(x: Array) -> Array:
+            return total(backend, structure, arrays, x, tables, evaluate=evaluate)
+
+        if prod(x.shape[:-2]) <= at_once:
+            return evaluate_chunk(x)
+        # Derivatives are taken chunk by chunk too: nothing of a chunk is kept for them, it is computed again.
+        found = jax.lax.map(jax.checkpoint(evaluate_chunk), x.reshape(-1, at_once, *x.shape[-2:]))
+        return found.reshape(*x.shape[:-2], -1)
 
     return _Compiled(
         by_term=jax.jit(lambda x, tables, arrays: by_term(backend, structure, arrays, x, tables, evaluate=evaluate)),
-        energy=jax.jit(lambda x, tables, arrays: total(backend, structure, arrays, x, tables, evaluate=evaluate)),
+        energy=jax.jit(chunked_energy),
         value_and_grad=jax.jit(value_and_grad),
         # XLA leaves out what nobody reads: the derivatives to the tables.
         energy_and_forces=jax.jit(lambda *inputs: value_and_grad(*inputs)[:2]),
@@ -119,15 +142,10 @@ def _take(array: Array, backend: Backend) -> Array:
     return share(array, "numpy" if source.device(array) == "cpu" else backend).array
 
 
-def _bucket(n_conformers: int) -> int:
-    """Return the number of conformers that is compiled: the next power of two, so that few are."""
-    return 1 << max(n_conformers - 1, 0).bit_length()
-
-
-def _filled(x: Array) -> Array:
+def _filled(x: Array, at_once: int) -> Array:
     """Return positions with the last conformer repeated, up to a number that is compiled."""
     n_conformers = prod(x.shape[:-2])
-    missing = _bucket(n_conformers) - n_conformers
+    missing = bucket(n_conformers, at_once) - n_conformers
     if not missing:
         return x
     xp = backend_of(x).namespace
@@ -135,10 +153,10 @@ def _filled(x: Array) -> Array:
     return xp.concat([x, xp.broadcast_to(x[-1:], (missing, *x.shape[1:]))])
 
 
-def _without_fill(result: Array, x: Array) -> Array:
+def _without_fill(result: Array, x: Array, at_once: int) -> Array:
     """Return a result for each conformer of `_filled(x)` as one for each conformer of `x`."""
     batch = x.shape[:-2]
-    if _bucket(prod(batch)) == prod(batch):
+    if bucket(prod(batch), at_once) == prod(batch):
         return result
     return result[: prod(batch)].reshape(*batch, *result.shape[1:])
 
@@ -164,7 +182,7 @@ class _JaxSource(FunctionSource):
             taken = [_take(array, self.backend) for array in inputs]
             length = taken[0].shape[-1]
             n_conformers = self.packing.n_conformers(length)
-            missing = _bucket(n_conformers) - n_conformers
+            missing = bucket(n_conformers, conformers_at_once(self.arrays)) - n_conformers
             if not missing or any(isinstance(by, Vmap) for by in path):
                 return compiled(self.arrays, self.tables, *taken)
             point, *others = taken
@@ -196,28 +214,35 @@ class _JaxEvaluator(ArrayEvaluator):
     def compiled(self) -> _Compiled:
         return _compile(self.backend, self.structure, self.evaluate)
 
+    @cached_property
+    def at_once(self) -> int:
+        return conformers_at_once(self.arrays)
+
     def by_term(self, x: Array, tables: Arrays) -> dict[str, Array]:
         with _scope(self.x64):
-            terms = self.compiled.by_term(_filled(x), {**self.tables, **tables}, self.arrays)
-            return {name: _without_fill(energy, x) for name, energy in terms.items()}
+            terms = self.compiled.by_term(_filled(x, self.at_once), {**self.tables, **tables}, self.arrays)
+            return {name: _without_fill(energy, x, self.at_once) for name, energy in terms.items()}
 
     def energy(self, x: Array, tables: Arrays) -> Array:
         with _scope(self.x64):
-            return _without_fill(self.compiled.energy(_filled(x), {**self.tables, **tables}, self.arrays), x)
+            energy = self.compiled.energy(_filled(x, self.at_once), {**self.tables, **tables}, self.arrays)
+            return _without_fill(energy, x, self.at_once)
 
     def value_and_grad(self, x: Array, tables: Arrays) -> Evaluation:
         with _scope(self.x64):
             found = self.compiled.value_and_grad(*self._inputs(x, tables))
-            return Evaluation(_without_fill(found.energy, x), _without_fill(found.forces, x), found.tables)
+            energy, forces = (_without_fill(each, x, self.at_once) for each in found[:2])
+            return Evaluation(energy, forces, found.tables)
 
     def energy_and_forces(self, x: Array, tables: Arrays) -> tuple[Array, Array]:
         with _scope(self.x64):
             energy, forces = self.compiled.energy_and_forces(*self._inputs(x, tables))
-            return _without_fill(energy, x), _without_fill(forces, x)
+            return _without_fill(energy, x, self.at_once), _without_fill(forces, x, self.at_once)
 
     def _inputs(self, x: Array, tables: Arrays) -> tuple[Array, dict[str, Array], Arrays, int]:
         given = {name: _take(table, self.backend) for name, table in tables.items()}
-        return _filled(_take(x, self.backend)), {**self.tables, **given}, self.arrays, prod(x.shape[:-2])
+        filled = _filled(_take(x, self.backend), self.at_once)
+        return filled, {**self.tables, **given}, self.arrays, prod(x.shape[:-2])
 
     def source(self, packing: Packing, *, each_term: bool) -> FunctionSource:
         prepared = (self.backend, self.structure, self.arrays, self.tables)

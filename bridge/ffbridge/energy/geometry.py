@@ -19,6 +19,10 @@ from ffbridge.forms import InternalCoordinate
 __all__ = ["COORDINATES", "Coordinate", "angle", "dihedral", "distance", "measure", "pull_back"]
 
 
+def _same(q: Any, move: Any) -> Any:
+    return move
+
+
 @dataclass(frozen=True)
 class Coordinate:
     """An internal coordinate.
@@ -26,10 +30,14 @@ class Coordinate:
     Attributes:
         forward: ``(xp, corners) -> (q, state)``: the coordinate as forms take it, and what the pullback needs.
         pullback: ``(xp, state, du_dq) -> gradients``: dU/dx of each corner from dU/dq, ``(n, 3, n_conformers)`` each.
+        tangent: ``(q, move) -> dq``: how q as forms take it moves with the distance or angle that dU/dq is about.
+        rate: ``(q, dq) -> move``: the reverse; a tangent that is None does not move.
     """
 
     forward: Callable[[Any, Sequence[Array]], tuple[Any, Any]]
     pullback: Callable[[Any, Any, Array], list[Array]]
+    tangent: Callable[[Any, Array], Any] = _same
+    rate: Callable[[Any, Any], Array | None] = _same
 
 
 def distance(xp: Any, corners: Sequence[Array]) -> tuple[Array, Any]:
@@ -85,10 +93,25 @@ def _dihedral_pullback(xp: Any, state: Any, du_dphi: Array) -> list[Array]:
     return [first, -first - tilt, tilt - last, last]
 
 
+def _dihedral_tangent(q: tuple[Array, Array], move: Array) -> tuple[Array, Array]:
+    """Return how (cos φ, sin φ) move with φ."""
+    return -q[1] * move, q[0] * move
+
+
+def _dihedral_rate(q: tuple[Array, Array], dq: tuple[Array | None, Array | None]) -> Array | None:
+    """Return how φ moves with (cos φ, sin φ), which stay on the unit circle."""
+    cosine, sine = dq
+    along = None if sine is None else q[0] * sine
+    if cosine is None:
+        return along
+    across = -q[1] * cosine
+    return across if along is None else along + across
+
+
 COORDINATES = {
     "distance": Coordinate(distance, _distance_pullback),
     "angle": Coordinate(angle, _angle_pullback),
-    "dihedral": Coordinate(dihedral, _dihedral_pullback),
+    "dihedral": Coordinate(dihedral, _dihedral_pullback, _dihedral_tangent, _dihedral_rate),
 }
 """The coordinates by the name that a form of the standard states."""
 

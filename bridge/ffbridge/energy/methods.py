@@ -105,6 +105,8 @@ def _switch_angle(settings: Settings, r: Array) -> Array:
 
 METHODS = {
     "cutoff": Method(_switch, _switch_slope, spares_exceptions=True),
-    "timemachine": Method(_screened_and_switched, _screened_and_switched_slope, spares_exceptions=False, needs_erfc=True),
+    "timemachine": Method(
+        _screened_and_switched, _screened_and_switched_slope, spares_exceptions=False, needs_erfc=True
+    ),
 }
 """The methods with a factor by their name in the standard."""

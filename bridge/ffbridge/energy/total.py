@@ -12,11 +12,12 @@ from typing import Any
 
 from ffbridge.backend import Array, Backend
 from ffbridge.energy.bonded import BONDED
-from ffbridge.energy.geometry import distance, measure, pull_back
-from ffbridge.energy.methods import METHODS, Method
+from ffbridge.energy.geometry import measure, pull_back
 from ffbridge.energy.nonbonded import NONBONDED
 from ffbridge.energy.overrides import overridden, overridden_pullback
+from ffbridge.energy.pair_energy import PairEnergy
 from ffbridge.energy.plan import Structure, TermStructure
+from ffbridge.energy.tangents import bonded_energy, measured, pair_energies
 from ffbridge.forms import InternalCoordinate, form
 from ffbridge.mapping import MAPPINGS, Linear
 from ffbridge.mapping import Mapping as ParameterMapping
@@ -48,17 +49,19 @@ def energies(backend: Backend, structure: Structure, arrays: Arrays, x: Array, t
         columns = parameter_columns(xp, term, arrays, tables[term.table])
         if term.pairs:
             if term.pairs not in distances:
-                distances[term.pairs] = distance(xp, _corners(xp, term, arrays, x, 2))[0]
+                distances[term.pairs] = measured(backend, "distance", _corners(backend, term, arrays, x, 2))
             settings = dict(term.settings)
             mixing = NONBONDED[term.form].mixing_of(settings)
             pair_parameters = mixing.mix(xp, settings, *_by_pair(xp, term, arrays, mixing.variables(xp, *columns)))
             if term.overrides:
                 pair_parameters = overridden(xp, term.name, arrays, tables[term.overrides], pair_parameters)
-            each = _pair_energy(backend, term, arrays, distances[term.pairs], pair_parameters)
+            of_pairs = (distances[term.pairs], _kept(term, arrays), _excepted(term, arrays), pair_parameters)
+            each = pair_energies(PairEnergy(backend, term.form, settings), *of_pairs)
         else:
             declared = form(term.form)
-            q, _ = measure(xp, declared.coordinates, _corners(xp, term, arrays, x, declared.arity))
-            each = BONDED[term.form].energy(xp, *q, *columns, **dict(term.settings))
+            corners = _corners(backend, term, arrays, x, declared.arity)
+            q = [measured(backend, each.kind, [corners[at] for at in each.atoms]) for each in declared.coordinates]
+            each = bonded_energy(backend, term.form, dict(term.settings), q, columns)
         result[term.name] = by_system(backend, structure, term, arrays, each)
     return result
 
@@ -83,7 +86,7 @@ def derivatives(
     for term in structure.terms:
         declared = form(term.form)
         taken, arity = (_PAIR, 2) if term.pairs else (declared.coordinates, declared.arity)
-        q, states = measure(xp, taken, _corners(xp, term, arrays, x, arity))
+        q, states = measure(xp, taken, _corners(backend, term, arrays, x, arity))
         differentiate = _pair_derivatives if term.pairs else _bonded_derivatives
         weight = 1.0 if cotangents is None else xp.take(cotangents[term.name], _systems(term, arrays), axis=0)
         each, du_dq, by_table = differentiate(backend, term, arrays, q, tables, weight)
@@ -128,25 +131,17 @@ def _pair_derivatives(
     weight: Array | float,
 ) -> tuple[Array, list[Array], dict[str, Array]]:
     """Return U ``(n_pairs, n_conformers)``, weighted dU/dr likewise, and weighted dU/d table summed over conformers."""
-    xp, pair_form, (r,) = backend.namespace, NONBONDED[term.form], q
+    xp, (r,) = backend.namespace, q
     settings, columns = dict(term.settings), parameter_columns(xp, term, arrays, tables[term.table])
-    mixing = pair_form.mixing_of(settings)
+    mixing = NONBONDED[term.form].mixing_of(settings)
     first, second = _by_pair(xp, term, arrays, mixing.variables(xp, *columns))
     mixed = mixing.mix(xp, settings, first, second)
     if term.overrides:
         mixed = overridden(xp, term.name, arrays, tables[term.overrides], mixed)
-    each = _pair_energy(backend, term, arrays, r, mixed)
-    apart = r > 0
-    safe = xp.where(apart, r, 1.0)
-    du_dr, du_dmixed = pair_form.derivatives(xp, settings, safe, *mixed)
-    share = weight * _kept(term, arrays)
-    if method := _method(term):
-        of_pairs = (backend, settings, safe, _excepted(term, arrays))
-        factor = method.evaluate(*of_pairs)
-        du_dr = du_dr * factor + pair_form.energy(xp, settings, safe, *mixed) * method.differentiate(*of_pairs)
-        du_dmixed = tuple(du * factor for du in du_dmixed)
-    du_dr = xp.where(apart, du_dr * share, 0.0)
-    by_pair = tuple(xp.sum(xp.where(apart, du * share, 0.0), axis=1, keepdims=True) for du in du_dmixed)
+    evaluate, of_pairs = PairEnergy(backend, term.form, settings), (r, _kept(term, arrays), _excepted(term, arrays))
+    each = evaluate.energy(*of_pairs, *mixed)
+    du_dr, du_dmixed = evaluate.derivatives(*of_pairs, *mixed)
+    by_pair = tuple(xp.sum(weight * du, axis=1, keepdims=True) for du in du_dmixed)
     by_table = {}
     if term.overrides:
         own = (backend, term.name, arrays, tables[term.overrides])
@@ -164,18 +159,7 @@ def _pair_derivatives(
     # Both may be one table.
     own_table = _pulled_back(term, arrays, du_dp, tables)
     by_table[term.table] = own_table + by_table[term.table] if term.table in by_table else own_table
-    return each, [du_dr], by_table
-
-
-def _pair_energy(backend: Backend, term: TermStructure, arrays: Arrays, r: Array, parameters: Sequence[Array]) -> Array:
-    """Return what is kept of each U; +inf where interacting atoms coincide, with all derivatives 0 there."""
-    xp, kept, settings = backend.namespace, _kept(term, arrays), dict(term.settings)
-    apart = r > 0
-    safe = xp.where(apart, r, 1.0)
-    each = kept * NONBONDED[term.form].energy(xp, settings, safe, *parameters)
-    if method := _method(term):
-        each = each * method.evaluate(backend, settings, safe, _excepted(term, arrays))
-    return xp.where(apart | (kept == 0), each, xp.inf)
+    return each, [weight * du_dr], by_table
 
 
 def _pulled_back(term: TermStructure, arrays: Arrays, du_dp: Array, tables: Arrays) -> Array:
@@ -217,11 +201,10 @@ def _atoms(term: TermStructure, arrays: Arrays) -> Array:
     return arrays[f"{term.pairs or term.name}/atoms"]
 
 
-def _corners(xp: Any, term: TermStructure, arrays: Arrays, x: Array, arity: int) -> list[Array]:
-    """Return the positions of each atom of the interactions, ``(n, 3, n_conformers)`` each, by one gather."""
-    gathered = xp.take(x, _atoms(term, arrays), axis=0)
-    corners = xp.reshape(gathered, (-1, arity, *x.shape[1:]))
-    return [corners[:, corner, ...] for corner in range(arity)]
+def _corners(backend: Backend, term: TermStructure, arrays: Arrays, x: Array, arity: int) -> list[Array]:
+    """Return the positions of each atom of the interactions, ``(n, 3, n_conformers)`` each."""
+    atoms = backend.namespace.reshape(_atoms(term, arrays), (-1, arity))
+    return [backend.take(x, atoms[:, corner]) for corner in range(arity)]
 
 
 def _by_pair(
@@ -238,11 +221,6 @@ def _kept(term: TermStructure, arrays: Arrays) -> Array:
 
 def _excepted(term: TermStructure, arrays: Arrays) -> Array:
     return arrays[f"{term.pairs}/excepted"]
-
-
-def _method(term: TermStructure) -> Method | None:
-    """Return the method that multiplies the form's energy by a factor; None if there is no factor."""
-    return METHODS.get(dict(term.settings)["method"])
 
 
 def _systems(term: TermStructure, arrays: Arrays) -> Array:

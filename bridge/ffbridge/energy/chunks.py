@@ -1,0 +1,44 @@
+"""How many conformers are evaluated at once, and how many a compiled function is made for.
+
+What is computed of an interaction lives in arrays of interactions × conformers. While they fit in a core's cache, a
+conformer costs a third of what it does when they don't, and memory stays bounded however many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ffbridge.backend import Array
+
+__all__ = ["bucket", "conformers_at_once"]
+
+_BYTES = 2**20
+_FEWEST, _MOST = 8, 64
+
+
+def conformers_at_once(arrays: Mapping[str, Array]) -> int:
+    """Return how many conformers to evaluate together, a power of two.
+
+    So many that three coordinates for each interaction of the largest term take about 1 MiB, but at least 8: with fewer,
+    loops over them are too short for vector instructions.
+
+    Args:
+        arrays: the arrays of a :func:`ffbridge.energy.plan.plan`.
+    """
+    interactions = max((int(array.shape[0]) for path, array in arrays.items() if path.endswith("/systems")), default=1)
+    fitting = _BYTES // (3 * 8 * max(interactions, 1))
+    return min(max(1 << (max(fitting, 1).bit_length() - 1), _FEWEST), _MOST)
+
+
+def bucket(n_conformers: int, at_once: int) -> int:
+    """Return the number of conformers that a function is compiled for: at least as many, and one of few numbers.
+
+    Powers of two up to `at_once`, then its multiples up to eight, then four numbers for each doubling. So what is
+    computed in vain is less than a chunk of `at_once`, or a quarter; and 24 functions are compiled at most for all
+    numbers up to 1,000, with 16 at once.
+    """
+    if n_conformers <= at_once:
+        return 1 << max(n_conformers - 1, 0).bit_length()
+    chunks = -(-n_conformers // at_once)
+    step = 1 << max((chunks - 1).bit_length() - 3, 0)
+    return -(-chunks // step) * step * at_once

@@ -1,0 +1,69 @@
+"""The energy of a nonbonded form's pairs as the standard counts it: kept fractions, methods, coincident atoms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ffbridge.backend import Array, Backend
+from ffbridge.energy.methods import METHODS, Method
+from ffbridge.energy.nonbonded import NONBONDED
+
+__all__ = ["PairEnergy"]
+
+
+@dataclass(frozen=True)
+class PairEnergy:
+    """The energy of the pairs of one term.
+
+    Attributes:
+        backend: the framework of all arrays.
+        form: the form's name.
+        settings: the term's settings.
+    """
+
+    backend: Backend
+    form: str
+    settings: Mapping[str, Any]
+
+    def energy(self, r: Array, kept: Array, excepted: Array, *parameters: Array) -> Array:
+        """Return what is kept of each U; +inf where interacting atoms coincide, with all derivatives 0 there.
+
+        Args:
+            r: ``(n_pairs, n_conformers)`` [nm].
+            kept: the fraction that is kept, ``(n_pairs, 1)``.
+            excepted: which pairs are exceptions, ``(n_pairs, 1) bool``.
+            parameters: of each pair, ``(n_pairs, 1)``.
+        """
+        xp, apart, safe = self._safe(r)
+        each = kept * NONBONDED[self.form].energy(xp, self.settings, safe, *parameters)
+        if method := self._method:
+            each = each * method.evaluate(self.backend, self.settings, safe, excepted)
+        return xp.where(apart, each, xp.where(kept == 0, xp.zeros_like(kept), xp.inf))
+
+    def derivatives(self, r: Array, kept: Array, excepted: Array, *parameters: Array) -> tuple[Array, Sequence[Array]]:
+        """Return dU/dr and dU/d parameters, ``(n_pairs, n_conformers)`` each; arguments as for :meth:`energy`."""
+        xp, apart, safe = self._safe(r)
+        pair_form = NONBONDED[self.form]
+        du_dr, du_dp = pair_form.derivatives(xp, self.settings, safe, *parameters)
+        if method := self._method:
+            of_pairs = (self.backend, self.settings, safe, excepted)
+            factor = method.evaluate(*of_pairs)
+            energy = pair_form.energy(xp, self.settings, safe, *parameters)
+            du_dr = du_dr * factor + energy * method.differentiate(*of_pairs)
+            du_dp = tuple(du * factor for du in du_dp)
+        # Distances are safe, so what is left out is finite.
+        counted = kept * xp.astype(apart, kept.dtype)
+        return counted * du_dr, [counted * du for du in du_dp]
+
+    @property
+    def _method(self) -> Method | None:
+        """The method that multiplies the form's energy by a factor; None if there is no factor."""
+        return METHODS.get(self.settings["method"])
+
+    def _safe(self, r: Array) -> tuple[Any, Array, Array]:
+        """Return the namespace, where atoms are apart, and distances that are 1 where they are not."""
+        xp = self.backend.namespace
+        apart = r > 0
+        return xp, apart, xp.where(apart, r, 1.0)
