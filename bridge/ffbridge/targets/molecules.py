@@ -101,6 +101,13 @@ def _parsed(smiles: str) -> Any:
         molecule = Chem.MolFromSmiles(smiles, keep)
     if molecule is None:
         raise TargetError(f"smiles: {smiles!r} is not understood by RDKit")
+    # Map numbers tell apart what chemistry does not: without them, only true stereocenters are left.
+    numbers = [atom.GetAtomMapNum() for atom in molecule.GetAtoms()]
+    for atom in molecule.GetAtoms():
+        atom.SetAtomMapNum(0)
+    Chem.AssignStereochemistry(molecule, cleanIt=True, force=True)
+    for atom, number in zip(molecule.GetAtoms(), numbers, strict=True):
+        atom.SetAtomMapNum(number)
     return molecule
 
 

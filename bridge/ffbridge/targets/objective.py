@@ -27,7 +27,7 @@ from ffbridge.targets.losses.energies import EnergyLoss, Offset
 from ffbridge.targets.losses.geometries import GeometryLoss
 from ffbridge.targets.losses.hessians import HessianCoordinates, HessianLoss
 from ffbridge.targets.losses.interactions import InteractionLoss
-from ffbridge.targets.losses.observables import ObservableLoss
+from ffbridge.targets.losses.observables import ObservableLoss, effective_sample_size
 from ffbridge.targets.losses.part import Part, Scales
 from ffbridge.targets.matching import match, require_atoms
 from ffbridge.targets.molecules import mapped_molecule
@@ -155,6 +155,18 @@ class Objective:
                 name = self.targets[number].name
                 found.append(Comparison(name, part.quantity, part.unit, predicted[own], reference[own]))
         return found
+
+    def effective_sample_sizes(self, tables: Tables | None = None) -> dict[str, float]:
+        """Return, by target, by how many equal frames each reweighted average is made: few, and it cannot be trusted.
+
+        The number of frames is the most that it can be; below a hundred or so, sample again with the present tables.
+        """
+        found = self._losses.get("observables")
+        if not isinstance(found, ObservableLoss):
+            return {}
+        weights = found.frame_weights(tables, found.moving)
+        names = [target.name for _, _, target in self._of(ObservableTarget)]
+        return {name: float(effective_sample_size(each)) for name, each in zip(names, weights, strict=True)}
 
     def relaxed(
         self, tables: Tables | None = None, *, tolerance: float = 0.01, max_iterations: int = 3000

@@ -152,6 +152,16 @@ def test_no_targets_are_refused():
         fb.targets.objective([idle], U)
 
 
+def test_stereocenters_are_those_of_chemistry():
+    """Numbers make no stereocenter of an atom, and leave those that are."""
+    from ffbridge.targets.molecules import mapped_molecule
+
+    same = ["[H:4][C@:1]([H:5])([H:6])[O:2][H:3]", "[C:1]([H:4])([H:5])([H:6])[O:2][H:3]"]
+    assert len({mapped_molecule(smiles).smiles for smiles in same}) == 1
+    mirrored = [f"[H:1][C@{hand}:2]([F:3])([Cl:4])[Br:5]" for hand in ("", "@")]
+    assert len({mapped_molecule(smiles).smiles for smiles in mirrored}) == 2
+
+
 @pytest.mark.parametrize(
     ("smiles", "message"),
     [

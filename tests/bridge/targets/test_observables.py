@@ -9,6 +9,7 @@ import ffbridge as fb
 from ffbridge.errors import TargetError
 from ffbridge.units import GAS_CONSTANT
 
+from .molecules import PEROXIDE, bundle, conformers, noisy, peroxide
 from .test_energies import fields as fields_of
 
 H2 = "[H:1][H:2]"
@@ -88,6 +89,16 @@ def test_weights_and_effective_sample_size():
     np.testing.assert_allclose(fb.targets.effective_sample_size(weights), 3)
     far = fb.targets.reweighting(np.array([0.0, 1e4, 1e4]), np.zeros(3), 300.0)
     np.testing.assert_allclose(fb.targets.effective_sample_size(far), 1)
+
+
+def test_effective_sample_sizes_of_an_objective():
+    """For weights exp(-a z²) of normal z, (Σw)²/Σw² is n √(1 + 4a) / (1 + 2a)."""
+    objective = fb.targets.objective([target(20000)], fb.potential(oscillator(), "numpy"))
+    assert objective.effective_sample_sizes() == {"fluctuation": pytest.approx(20000)}
+    found = objective.effective_sample_sizes({"bonds": np.array([[3 * K, LENGTH]])})["fluctuation"]
+    np.testing.assert_allclose(found, 20000 * np.sqrt(5) / 3, rtol=0.02)
+    other = fb.targets.objective([conformers(PEROXIDE, noisy(peroxide(), 2))], fb.potential(bundle(PEROXIDE), "numpy"))
+    assert other.effective_sample_sizes() == {}
 
 
 def test_without_an_uncertainty_the_scale_is_a_fraction_of_the_value():
