@@ -57,7 +57,7 @@ def merge_overrides(
         n_own = len(table.rows[number]) if number in given else 0
         if (n_acting := int(present[pairs].all(axis=1).sum())) != n_own:
             raise BundleError(
-                f"{path}: bundle {number} has {n_own} overrides of its parameters, and {n_acting} of the batch would act "
-                f"in it; {_APART}"
+                f"{path}: bundle {number} has {n_own} overrides of its parameters, and {n_acting} of the batch would "
+                f"act in it; {_APART}"
             )
     return names[0], pairs

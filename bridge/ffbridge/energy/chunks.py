@@ -19,8 +19,8 @@ _FEWEST, _MOST = 8, 64
 def conformers_at_once(arrays: Mapping[str, Array]) -> int:
     """Return how many conformers to evaluate together, a power of two.
 
-    So many that three coordinates for each interaction of the largest term take about 1 MiB, but at least 8: with fewer,
-    loops over them are too short for vector instructions.
+    So many that three coordinates for each interaction of the largest term take about 1 MiB, but at least 8: with
+    fewer, loops over them are too short for vector instructions.
 
     Args:
         arrays: the arrays of a :func:`ffbridge.energy.plan.plan`.
