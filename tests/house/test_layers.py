@@ -11,6 +11,7 @@ import pytest
 from .sources import Source, imports, sources
 
 FRAMEWORKS = {
+    "ase",
     "cupy",
     "dgl",
     "espaloma",
@@ -18,10 +19,13 @@ FRAMEWORKS = {
     "jax",
     "jaxlib",
     "jraph",
+    "mdtraj",
     "numba",
     "openff",
     "openmm",
+    "pint",
     "pyarrow",
+    "qcportal",
     "rdkit",
     "timemachine",
     "torch",
