@@ -12,6 +12,7 @@ from ffbridge.exchange import share
 from ffbridge.potential import Potential
 from ffbridge.registry import backend_of
 from ffbridge.snapshot import snapshot
+from ffbridge.targets.arrays import beside
 
 __all__ = ["differentiated_tables", "energies_and_forces", "hessian_rows", "hessian_values", "is_tracked"]
 
@@ -104,8 +105,8 @@ def hessian_rows(U: Potential, x: Array, tables: Tables | None = None) -> Array:
     local = atoms - np.repeat(offsets[:-1], np.diff(offsets))
     for axis in range(3):
         seeds[3 * local + axis, atoms, axis] = 1
-    seeds = share(seeds.astype(host.dtype(x)), host).array
-    many = xp.broadcast_to(x[..., None, :, :], (*x.shape[:-2], *seeds.shape))
+    directions = beside(x, seeds)
+    many = xp.broadcast_to(x[..., None, :, :], (*x.shape[:-2], *directions.shape))
     tracked, others = differentiated_tables(U, tables)
     names = tuple(tracked)
 
@@ -113,6 +114,6 @@ def hessian_rows(U: Potential, x: Array, tables: Tables | None = None) -> Array:
         return xp.sum(U(x, {**others, **dict(zip(names, values, strict=True))}))
 
     def along_seeds(x: Array, *values: Array) -> Array:
-        return xp.sum(seeds * host.gradient(energy, (x, *values))[0])
+        return xp.sum(directions * host.gradient(energy, (x, *values))[0])
 
     return host.gradient(along_seeds, (many, *tracked.values()))[0]

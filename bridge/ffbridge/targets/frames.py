@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffbridge.backend import Array
-from ffbridge.exchange import share
 from ffbridge.potential import Potential
 from ffbridge.snapshot import snapshot
+from ffbridge.targets.arrays import constant
 
-__all__ = ["Frames", "Placed", "constant", "pack"]
+__all__ = ["Frames", "Placed", "pack"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -84,12 +84,6 @@ def pack(U: Potential, parts: Sequence[tuple[int, Floats]]) -> Frames:
             atoms = slice(int(offsets[system]), int(offsets[system + 1]))
             x[count:, atoms] = x[count - 1, atoms]
     return Frames(constant(U, x), tuple(placed))
-
-
-def constant(U: Potential, values: Floats) -> Array:
-    """Return reals as an array of the host, in the dtype of the potential's tables."""
-    dtypes = {str(snapshot(table.values).dtype) for table in U.bundle.tables.values()}
-    return share(values, U.host, dtype=min(dtypes, default="float64")).array
 
 
 def _helix(n_atoms: int) -> Floats:

@@ -16,6 +16,7 @@ from ffbridge.backend import Array
 from ffbridge.energy.geometry import COORDINATES
 from ffbridge.producers.connectivity import Neighbors, angles, proper_torsions
 from ffbridge.registry import backend_of
+from ffbridge.targets.arrays import beside
 
 __all__ = [
     "InternalCoordinates",
@@ -97,7 +98,7 @@ def _of_kind(xp: Any, positions: Array, atoms: Ints, kind: str) -> Array:
 
 def _corner(xp: Any, positions: Array, atoms: Ints) -> Array:
     """Return the positions of one corner of each coordinate, ``(n, 3, 1)``."""
-    return xp.take(positions, xp.asarray(atoms), axis=0)[..., None]
+    return xp.take(positions, beside(positions, atoms), axis=0)[..., None]
 
 
 def wilson(positions: Floats, coordinates: InternalCoordinates) -> Floats:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ffbridge.backend import Array
 from ffbridge.errors import TargetError
-from ffbridge.exchange import share
 from ffbridge.registry import backend_of
 from ffbridge.snapshot import snapshot
+from ffbridge.targets.arrays import beside
 from ffbridge.trainable import Trainable
 
 __all__ = ["Prior"]
@@ -55,11 +55,9 @@ class Prior:
 
     def residuals(self, vector: Array) -> Array:
         """Return (v - center) / width, ``(n,)``, of any framework; derivatives flow through it."""
-        backend = backend_of(vector)
         if tuple(vector.shape) != self.center.shape:
             raise TargetError(f"prior: got a vector of shape {tuple(vector.shape)}, expected {self.center.shape}")
-        center, width = (share(each, backend, dtype=backend.dtype(vector)).array for each in (self.center, self.width))
-        return (vector - center) / width
+        return (vector - beside(vector, self.center)) / beside(vector, self.width)
 
     def __call__(self, vector: Array) -> Array:
         """Return the loss, without axes."""

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from ffbridge.backend import Array
 from ffbridge.errors import TargetError
-from ffbridge.exchange import share
 from ffbridge.potential import Potential
 from ffbridge.snapshot import snapshot
+from ffbridge.targets.arrays import constant
 from ffbridge.targets.derivatives import is_tracked
 from ffbridge.targets.internal import dihedral_angles, dihedral_gradients, wrapped
 
@@ -112,8 +112,7 @@ class _Problem:
 
     def __init__(self, U: Potential, tables: Mapping[str, Array], held: HeldDihedrals) -> None:
         self._U, self._held = U, held
-        self._tables = {name: share(table, U.host).array for name, table in tables.items()}
-        self._dtype = next((str(snapshot(t.values).dtype) for t in U.bundle.tables.values()), "float64")
+        self._tables = {name: constant(U, table) for name, table in tables.items()}
         offsets = snapshot(U.bundle.system_offsets).astype(np.int64)
         self._starts, self._sizes = offsets[:-1], np.diff(offsets)
         self._systems = np.searchsorted(offsets, held.atoms[:, 0], side="right") - 1
@@ -128,7 +127,7 @@ class _Problem:
 
     def evaluate(self, x: Floats) -> tuple[Floats, Floats]:
         """Return energies and gradients ``(n_rows, n_atoms, 3)``."""
-        moved = share(x.astype(self._dtype), self._U.host).array
+        moved = constant(self._U, x)
         energy, forces = self._U.energy_and_forces(moved, self._tables)
         return np.array(snapshot(energy), dtype=np.float64), -np.array(snapshot(forces), dtype=np.float64)
 

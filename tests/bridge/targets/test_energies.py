@@ -189,3 +189,19 @@ def test_compiled_twice():
     once = jax.jit(objective)(tables)
     again, _ = jax.jit(jax.value_and_grad(objective))(tables)
     np.testing.assert_allclose(once, again, rtol=1e-12)
+
+
+@pytest.mark.gpu
+def test_constants_are_on_the_bundles_device():
+    targets, both = mixed(), batch(PEROXIDE, METHANOL)
+    tables = changed(both.tables)
+    there = fb.targets.objective(targets, fb.potential(both.to("torch", device="cuda:0"), "torch"))
+    given = {name: fb.to(table, "torch", device="cuda:0").requires_grad_() for name, table in tables.items()}
+    found = there(given)
+    found.backward()
+    assert found.device.type == "cuda"
+    np.testing.assert_allclose(
+        found.item(), fb.targets.objective(targets, fb.potential(both, "numpy"))(tables), rtol=1e-9
+    )
+    relaxed = there.relaxed(given)
+    assert relaxed(given).item() > 0

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffbridge.backend import Array
-from ffbridge.exchange import share
 from ffbridge.potential import Potential
+from ffbridge.targets.arrays import constant
 from ffbridge.targets.derivatives import energies_and_forces
-from ffbridge.targets.frames import constant, pack
+from ffbridge.targets.frames import pack
 from ffbridge.targets.kinds import ConformerTarget, TorsionDrive
 from ffbridge.targets.losses.part import Part, Scales, normalized
 
@@ -82,9 +82,9 @@ class EnergyLoss:
             for (_, _, target), taken in zip(targets, taken_off, strict=True)
         ]
         self._owner = np.repeat([number for number, _, _ in targets], counts)
-        self._segments = share(np.repeat(np.arange(len(targets)), counts).astype(np.int32), U.host).array
+        self._segments = constant(U, np.repeat(np.arange(len(targets)), counts))
         places = np.concatenate([each.energies(U.bundle.n_systems) for each in placed])
-        self._places = share(places.astype(np.int32), U.host).array
+        self._places = constant(U, places)
         self._weights = constant(
             U, np.concatenate([target.weight * each for (_, _, target), each in zip(targets, weights, strict=True)])
         )
@@ -100,7 +100,7 @@ class EnergyLoss:
         U = self._U
         forces = [np.asarray(target.forces).reshape(-1) for _, target, _ in targets]
         places = np.concatenate([placed.atoms_flat(U.bundle.n_atoms) for _, _, placed in targets])
-        self._force_places = share(places.astype(np.int32), U.host).array
+        self._force_places = constant(U, places)
         self._force_reference = constant(U, np.concatenate(forces))
         weights = [
             target.weight

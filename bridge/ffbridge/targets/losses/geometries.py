@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from ffbridge.backend import Array
 from ffbridge.potential import Potential
 from ffbridge.snapshot import snapshot
+from ffbridge.targets.arrays import constant
 from ffbridge.targets.derivatives import energies_and_forces, hessian_values
-from ffbridge.targets.frames import constant, pack
+from ffbridge.targets.frames import pack
 from ffbridge.targets.internal import InternalCoordinates, values
 from ffbridge.targets.kinds import OptimizedGeometry
 from ffbridge.targets.losses.part import Part, Scales

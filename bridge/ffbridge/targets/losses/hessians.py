@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from ffbridge.backend import Array
 from ffbridge.potential import Potential
+from ffbridge.targets.arrays import constant
 from ffbridge.targets.derivatives import hessian_rows
-from ffbridge.targets.frames import constant, pack
+from ffbridge.targets.frames import pack
 from ffbridge.targets.internal import InternalCoordinates, wilson
 from ffbridge.targets.kinds import HessianTarget
 from ffbridge.targets.losses.part import Part, Scales

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffbridge.backend import Array
-from ffbridge.exchange import share
 from ffbridge.potential import Potential
-from ffbridge.targets.frames import constant, pack
+from ffbridge.targets.arrays import constant
+from ffbridge.targets.frames import pack
 from ffbridge.targets.kinds import DimerTarget
 from ffbridge.targets.losses.part import Part, Scales, normalized
 
@@ -38,7 +38,7 @@ class InteractionLoss:
         self._frames = pack(U, conformers)
         self.moving = {"x": self._frames.x}
         placed = [each.energies(U.bundle.n_systems) for each in self._frames.placed]
-        self._places = [share(np.concatenate(placed[part::3]).astype(np.int32), U.host).array for part in range(3)]
+        self._places = [constant(U, np.concatenate(placed[part::3])) for part in range(3)]
         counts = [len(target.energies) for _, _, target in targets]
         self._owner = np.repeat([number for number, _, _ in targets], counts)
         self._reference = constant(U, np.concatenate([target.energies for _, _, target in targets]))

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ffbridge.backend import Array
-from ffbridge.exchange import share
 from ffbridge.potential import Potential
 from ffbridge.registry import backend_of
-from ffbridge.targets.frames import constant, pack
+from ffbridge.targets.arrays import constant
+from ffbridge.targets.frames import pack
 from ffbridge.targets.kinds import ObservableTarget
 from ffbridge.targets.losses.part import Part, Scales
 from ffbridge.units import GAS_CONSTANT
@@ -56,9 +56,7 @@ class ObservableLoss:
         self._targets = [target for _, _, target in targets]
         self._frames = pack(U, [(system, np.asarray(target.positions)) for _, system, target in targets])
         self.moving = {"x": self._frames.x}
-        self._places = [
-            share(each.energies(U.bundle.n_systems).astype(np.int32), U.host).array for each in self._frames.placed
-        ]
+        self._places = [constant(U, each.energies(U.bundle.n_systems)) for each in self._frames.placed]
         self._sampled = [constant(U, np.asarray(target.potential_energies)) for target in self._targets]
         self._values = [constant(U, np.asarray(target.values)) for target in self._targets]
         self._reference = constant(U, np.array([target.value for target in self._targets]))
