@@ -186,7 +186,7 @@ REFUSED = [
     (lambda: bonded("Angle", "k*(cos(theta)-cos(t))^2", ("k", "t")), "harmonic_angle, quartic_angle$"),
     (lambda: bonded("Torsion", "k*(theta-t)^4", ("k", "t")), "periodic_torsion, ryckaert_bellemans$"),
     (lambda: bonded("Torsion", "k*(1-cos(n*theta-t))", ("k", "n", "t")), "is none of the standard's forms"),
-    (lambda: pairs("s1*s2*e1*e2*exp(-r)", ("s", "e"), []), "lennard_jones, coulomb, buckingham$"),
+    (lambda: pairs("s1*s2*e1*e2*exp(-r)", ("s", "e"), []), "lennard_jones, coulomb, buckingham, double_exponential$"),
 ]
 
 

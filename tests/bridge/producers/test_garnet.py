@@ -18,6 +18,8 @@ torch = pytest.importorskip("torch", reason="Garnet runs on it")
 garnet = pytest.importorskip("garnetff.garnetff", reason="garnetff is not installed, or OpenMM or igraph is missing")
 toolkit = pytest.importorskip("openff.toolkit", reason="molecules are OpenFF's")
 
+from tests.bridge.producers.openmm_systems import check_forces  # noqa: E402
+
 # Ten molecules of MiniDrugBank, among those of `drugs.py`; DrugBank_5779 has a linear angle.
 NAMES = (
     "DrugBank_2148 DrugBank_6344 DrugBank_2141 DrugBank_2642 DrugBank_3787 DrugBank_5779 DrugBank_891 "
@@ -115,6 +117,20 @@ def test_its_files_hold_four_decimals(model, minidrugbank, monkeypatch):
         bundle, terms={**bundle.terms, "vdw": replace(vdw, settings={**vdw.settings, **exponents})}, exceptions=kept
     )
     assert_same_energies(bundle, system, x)
+
+
+@pytest.mark.parametrize("name", NAMES[:3])
+def test_its_own_system_comes_in_through_from_openmm(name, minidrugbank, model, monkeypatch):
+    """Its double exponential has global parameters; the energy of each force is the same on the way out."""
+    molecule = minidrugbank[name]
+    system = own_system(model, toolkit.Topology.from_molecules([molecule]), monkeypatch)
+    x = molecule.conformers[0].m_as("nm") + np.random.default_rng(5).normal(scale=0.003, size=(molecule.n_atoms, 3))
+    bundle = fb.from_openmm(system)
+    assert bundle.term("vdw").form == "double_exponential"
+    assert check_forces(system, bundle, x, split_nonbonded=True).max() <= 1e-12
+    (note,) = (each for each in bundle.provenance["conversions"] if "global parameters" in each)
+    alpha, beta = (bundle.term("vdw").settings[f"{kind}_exponent"] for kind in ("repulsion", "attraction"))
+    assert note.endswith(f"taken at their defaults: alpha = {alpha!r}, beta = {beta!r}")
 
 
 def mixture():

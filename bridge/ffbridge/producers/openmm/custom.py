@@ -10,15 +10,14 @@ the ``k`` of ``harmonic_bond``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 from typing import Any
 
 import numpy as np
 
 from ffbridge.energy.bonded import BONDED
-from ffbridge.energy.nonbonded import NONBONDED
 from ffbridge.errors import UnsupportedError
 from ffbridge.forms import Form, form
 from ffbridge.producers.openmm.bonded import found_terms, refuse_periodic
@@ -30,7 +29,10 @@ __all__ = [
     "PROPORTIONAL",
     "Match",
     "Probe",
-    "match_pair_expression",
+    "columns_of",
+    "copy_parameters",
+    "corners",
+    "known_forms",
     "matched",
     "read_custom_bonded",
     "stated_parameters",
@@ -57,8 +59,12 @@ PROPORTIONAL = {
     "lennard_jones": ("epsilon",),
     "coulomb": (),
     "buckingham": ("a", "c"),
+    "double_exponential": ("epsilon",),
 }
 """The forms that expressions are compared with, and the columns that a form's energy is proportional to, together."""
+
+_SIZES = ("sigma", "r_min")
+"""Columns that are the size of an atom, or of a pair."""
 
 _INTERACTION = {
     "CustomBondForce": ("Bond", "distance"),
@@ -80,18 +86,23 @@ class Match:
         columns: for each column of the form, the place of the parameter that it is.
         factor: the expression's value over the form's.
         mixing_rule: of a nonbonded form that has one; empty otherwise.
+        unit: the size of the form over that of the parameter that the force states, where another size is usual.
+        settings: further settings of a term of the form, by name.
     """
 
     form: str
     columns: tuple[int, ...]
     factor: float
     mixing_rule: str = ""
+    unit: float = 1.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def values(self, stated: Floats) -> Floats:
         """Return the parameters in the form's columns, from those of the force, ``(n, n_parameters)``."""
         names = form(self.form).column_names
         scaled = np.isin(names, PROPORTIONAL[self.form])
-        return stated[:, list(self.columns)] * np.where(scaled, self.factor, 1.0)
+        sizes = np.isin(names, _SIZES)
+        return stated[:, list(self.columns)] * np.where(scaled, self.factor, 1.0) * np.where(sizes, self.unit, 1.0)
 
 
 def read_custom_bonded(force: Any, particles: Particles) -> list[FoundTerm]:
@@ -103,7 +114,7 @@ def read_custom_bonded(force: Any, particles: Particles) -> list[FoundTerm]:
     refuse_periodic(force)
     interaction, coordinate = _INTERACTION[name_of(force)]
     names = stated_parameters(force, interaction)
-    known = _known(coordinate)
+    known = known_forms(coordinate)
     found = matched(force, names, known, _bonded_candidates(force, interaction, coordinate, len(names)))
     n_terms = getattr(force, f"getNum{interaction}s")()
     atoms, stated = read_rows(n_terms, getattr(force, f"get{interaction}Parameters"), _ARITY[coordinate])
@@ -115,17 +126,9 @@ def read_custom_bonded(force: Any, particles: Particles) -> list[FoundTerm]:
     return found_terms(found.form, atoms, found.values(stated), particles)
 
 
-def match_pair_expression(force: Any) -> Match:
-    """Return the form of a ``CustomNonbondedForce``.
-
-    Raises:
-        UnsupportedError: its expression is no form of the standard.
-    """
-    names = stated_parameters(force, "Particle")
-    return matched(force, names, _known(""), _pair_candidates(force, len(names)))
-
-
-def stated_parameters(force: Any, interaction: str, *, analytic: bool = True, tables: bool = False) -> list[str]:
+def stated_parameters(
+    force: Any, interaction: str, *, analytic: bool = True, tables: bool = False, global_parameters: bool = False
+) -> list[str]:
     """Return the names of the parameters that each interaction has.
 
     Args:
@@ -133,12 +136,13 @@ def stated_parameters(force: Any, interaction: str, *, analytic: bool = True, ta
         interaction: what it calls an interaction.
         analytic: whether the expression must be an analytic function.
         tables: whether it may use tabulated functions.
+        global_parameters: whether it may have global parameters.
 
     Raises:
         UnsupportedError: the energy depends on something else, or is not analytic.
     """
     expression = force.getEnergyFunction()
-    if count := force.getNumGlobalParameters():
+    if not global_parameters and (count := force.getNumGlobalParameters()):
         names = ", ".join(force.getGlobalParameterName(number) for number in range(count))
         raise UnsupportedError(
             f"it has global parameters ({names}), which the standard does not. Write their values into the expression"
@@ -149,11 +153,23 @@ def stated_parameters(force: Any, interaction: str, *, analytic: bool = True, ta
         )
     if analytic and (found := re.findall(rf"\b({'|'.join(_NOT_ANALYTIC)})\s*\(", expression)):
         raise UnsupportedError(f"its expression {expression!r} has {found[0]}(), and no form of the standard does")
+    return _names(force, interaction)
+
+
+def _names(force: Any, interaction: str) -> list[str]:
     count = getattr(force, f"getNumPer{interaction}Parameters")()
     return [getattr(force, f"getPer{interaction}ParameterName")(number) for number in range(count)]
 
 
-def _known(coordinate: str) -> list[str]:
+def copy_parameters(force: Any, other: Any, interaction: str) -> None:
+    """Give another force the names of a force's parameters, and its global parameters."""
+    for name in _names(force, interaction):
+        getattr(other, f"addPer{interaction}Parameter")(name)
+    for number in range(force.getNumGlobalParameters()):
+        other.addGlobalParameter(force.getGlobalParameterName(number), force.getGlobalParameterDefaultValue(number))
+
+
+def known_forms(coordinate: str) -> list[str]:
     """Return the bonded forms of this coordinate alone, by its kind; the nonbonded forms if it is empty."""
     kinds = (coordinate,) if coordinate else ()
     return [name for name in PROPORTIONAL if tuple(each.kind for each in form(name).coordinates) == kinds]
@@ -181,9 +197,9 @@ def matched(
     )
 
 
-def _candidates(coordinate: str, n_parameters: int) -> Iterator[tuple[Form, tuple[int, ...]]]:
+def columns_of(coordinate: str, n_parameters: int) -> Iterator[tuple[Form, tuple[int, ...]]]:
     """Yield forms with each way in which the parameters can be their columns."""
-    for name in _known(coordinate):
+    for name in known_forms(coordinate):
         declared = form(name)
         if len(declared.columns) == n_parameters:
             for columns in permutations(range(n_parameters)):
@@ -197,34 +213,17 @@ def _bonded_candidates(
     # Parameters are small whole numbers, as a periodicity is.
     parameters = random.integers(1, 5, (N_POINTS, n_parameters)).astype(float)
     q = random.uniform(0.3, 2.9, N_POINTS)
-    corners = _corners(coordinate, q)
-    probe = Probe(force, interaction, n_atoms=corners.shape[1])
-    expected = np.array([probe(x, [row]) for x, row in zip(corners, parameters.tolist(), strict=True)])
+    x = corners(coordinate, q)
+    probe = Probe(force, interaction, n_atoms=x.shape[1])
+    expected = np.array([probe(each, [row]) for each, row in zip(x, parameters.tolist(), strict=True)])
     coordinates: Any = (np.cos(q), np.sin(q)) if coordinate == "dihedral" else q
-    for declared, columns in _candidates(coordinate, n_parameters):
+    for declared, columns in columns_of(coordinate, n_parameters):
         settings = dict.fromkeys(declared.settings, 1.0)
         values = BONDED[declared.name].energy(np, coordinates, *parameters[:, list(columns)].T, **settings)
         yield Match(declared.name, columns, 1.0), values, expected
 
 
-def _pair_candidates(force: Any, n_parameters: int) -> Iterator[tuple[Match, Floats, Floats]]:
-    random = np.random.default_rng(0)
-    first, second = random.uniform(0.5, 2.0, (2, N_POINTS, n_parameters))
-    r = random.uniform(0.5, 2.0, N_POINTS)
-    probe = Probe(force, "Particle", n_atoms=2)
-    rows = zip(_corners("distance", r), first.tolist(), second.tolist(), strict=True)
-    expected = np.array([probe(x, [one, two]) for x, one, two in rows])
-    for declared, columns in _candidates("", n_parameters):
-        pair_form = NONBONDED[declared.name]
-        for rule in declared.mixing_rules or ("",):
-            settings = {"mixing_rule": rule, "coulomb_constant": 1.0}
-            mixing = pair_form.mixing_of(settings) if rule else pair_form.mixing[""]
-            atoms = [mixing.variables(np, *of_atom[:, list(columns)].T) for of_atom in (first, second)]
-            values = pair_form.energy(np, settings, r, *mixing.mix(np, settings, *atoms))
-            yield Match(declared.name, columns, 1.0, rule), values, expected
-
-
-def _corners(coordinate: str, q: Floats) -> Floats:
+def corners(coordinate: str, q: Floats) -> Floats:
     """Return positions ``(n, arity, 3)`` of atoms whose internal coordinate is q."""
     zero, one = np.zeros_like(q), np.ones_like(q)
     around = np.stack([np.cos(q), np.sin(q), zero], axis=1)
@@ -253,9 +252,8 @@ class Probe:
         compound = name_of(force) == "CustomCompoundBondForce"
         of_atoms = (n_atoms,) if compound else ()
         self._force = type(force)(*of_atoms, force.getEnergyFunction())
-        names = stated_parameters(force, interaction)
-        for name in names:
-            getattr(self._force, f"addPer{interaction}Parameter")(name)
+        copy_parameters(force, self._force, interaction)
+        names = _names(force, interaction)
         add = getattr(self._force, f"add{interaction}")
         self._set = getattr(self._force, f"set{interaction}Parameters")
         together: Sequence[Any] = [list(range(n_atoms))] if compound else range(n_atoms)

@@ -8,10 +8,10 @@ import numpy as np
 
 from ffbridge.errors import UnsupportedError
 from ffbridge.forms import form
-from ffbridge.producers.openmm.custom import match_pair_expression
 from ffbridge.producers.openmm.exceptions import fractions_of_charge, fractions_of_lj
 from ffbridge.producers.openmm.found import Floats, FoundTerm, Ints, Kept, read_rows
 from ffbridge.producers.openmm.methods import custom_settings, nonbonded_settings
+from ffbridge.producers.openmm.pair_expressions import match_pair_expression
 from ffbridge.producers.openmm.type_tables import read_type_tables
 
 __all__ = ["EXCEPTIONS", "NAMES", "read_custom_nonbonded", "read_nonbonded"]
@@ -19,7 +19,7 @@ __all__ = ["EXCEPTIONS", "NAMES", "read_custom_nonbonded", "read_nonbonded"]
 EXCEPTIONS = ("vdw_pairs", "electrostatics_pairs")
 """What terms of exceptions with parameters of their own are called."""
 
-NAMES = {"lennard_jones": "vdw", "buckingham": "vdw", "coulomb": "electrostatics"}
+NAMES = {"lennard_jones": "vdw", "buckingham": "vdw", "double_exponential": "vdw", "coulomb": "electrostatics"}
 
 
 def read_nonbonded(force: Any, label: str, tolerance: float) -> tuple[list[FoundTerm], list[Kept]]:
@@ -80,6 +80,7 @@ def read_custom_nonbonded(force: Any, label: str, tolerance: float) -> tuple[lis
         settings["coulomb_constant"] = found.factor
     elif found.mixing_rule:
         settings["mixing_rule"] = found.mixing_rule
+    settings |= found.settings
     stated = _particle_parameters(force)
     term = FoundTerm(NAMES[found.form], found.form, _all(len(stated)), found.values(stated), settings)
     return [term], [_exclusions(force, label, found.form)]
@@ -94,7 +95,7 @@ def _typed(force: Any, label: str, settings: dict[str, Any]) -> tuple[list[Found
         found.form,
         _all(len(stated)),
         found.values,
-        settings | {"mixing_rule": found.mixing_rule},
+        settings | {"mixing_rule": found.mixing_rule, **found.settings},
         rows=found.index,
         overrides=(found.pairs, found.own) if len(found.pairs) else None,
     )

@@ -15,6 +15,7 @@ from ffbridge.producers.openmm.bonded import BONDED_READERS
 from ffbridge.producers.openmm.cmap import read_cmap
 from ffbridge.producers.openmm.compound import read_compound
 from ffbridge.producers.openmm.custom import read_custom_bonded
+from ffbridge.producers.openmm.custom_exceptions import CustomPairs, read_custom_exceptions
 from ffbridge.producers.openmm.exceptions import join_kept
 from ffbridge.producers.openmm.found import Floats, FoundTerm, Kept, name_of
 from ffbridge.producers.openmm.improper import read_custom_torsion
@@ -65,11 +66,13 @@ def from_openmm(
     energies, and those that are no fractions (another sigma than the mixed one) terms of pairs, ``vdw_pairs`` and
     ``electrostatics_pairs``. A ``CustomNonbondedForce`` whose Lennard-Jones coefficients are tables of types, as
     OpenMM's CHARMM force fields have it, becomes ``vdw`` with a row for each type, and overrides for those pairs of
-    types that are not mixed (NBFIX). Several forces of a kind become ``bonds``, ``bonds_2`` and so on, in their order.
-    ``provenance["forces"]`` says which terms each force became, and names the forces without energy (thermostats,
-    barostats, the remover of the center of mass' motion), which the bundle does not have. Constraints are kept. Virtual
-    sites become terms, ``two_particle_sites``, ``out_of_plane_sites`` and the like; those of local coordinates one for
-    each set of weights.
+    types that are not mixed (NBFIX). Global parameters of a ``CustomNonbondedForce`` are taken at their defaults, which
+    ``provenance["conversions"]`` lists. A ``CustomBondForce`` with the same energy for pairs that such a force excludes
+    becomes the fractions that these pairs keep. Several forces of a kind become ``bonds``, ``bonds_2`` and so on, in
+    their order. ``provenance["forces"]`` says which terms each force became, and names the forces without energy
+    (thermostats, barostats, the remover of the center of mass' motion), which the bundle does not have. Constraints are
+    kept. Virtual sites become terms, ``two_particle_sites``, ``out_of_plane_sites`` and the like; those of local
+    coordinates one for each set of weights.
 
     OpenMM keeps no types, SMIRKS or names, so tables have no keys.
 
@@ -101,15 +104,17 @@ def from_openmm(
         ) from error
     particles = read_particles(system, topology)
     forces = system.getForces()
-    by_force, kept, idle = _without_idle(forces, *_read_forces(forces, particles, exception_tolerance))
+    found, kept, shared = _read_forces(forces, particles, exception_tolerance)
+    by_force, kept, idle = _without_idle(forces, found, kept)
     terms: dict[str, Term] = {}
     tables: dict[str, Table] = {}
     names: dict[int, list[str]] = {}
-    for force, found in by_force:
-        name = _new_name(found.name, terms)
+    for force, term in by_force:
+        name = _new_name(term.name, terms)
         names.setdefault(force, []).append(name)
-        terms[name], own = _term(name, found, merge=merge)
+        terms[name], own = _term(name, term, merge=merge)
         tables |= own
+    names |= {index: names.get(of, []) for index, of in shared.items()}
     for site_term in read_virtual_sites(system):
         name = _new_name(site_term.name, terms)
         terms[name], own = _term(name, site_term, merge=merge)
@@ -133,30 +138,53 @@ def from_openmm(
 
 def _read_forces(
     forces: Sequence[Any], particles: Particles, tolerance: float
-) -> tuple[list[tuple[int, FoundTerm]], list[Kept]]:
-    """Return what each force holds, by its index, and what the forces keep; all that is refused in one error."""
+) -> tuple[list[tuple[int, FoundTerm]], list[Kept], dict[int, int]]:
+    """Return what each force holds, by its index, and what the forces keep; all that is refused in one error.
+
+    Also which forces hold exceptions of another one's term, by the indices of both.
+    """
     found: list[tuple[int, FoundTerm]] = []
     kept: list[Kept] = []
-    refused: list[str] = []
-    for index, force in enumerate(forces):
+    customs: list[CustomPairs] = []
+    shared: dict[int, int] = {}
+    refused: dict[int, str] = {}
+    # Forces of exceptions after those whose exceptions they are.
+    for index in sorted(range(len(forces)), key=lambda each: name_of(forces[each]) == "CustomBondForce"):
+        force = forces[index]
         kind, label = name_of(force), _label(index, force)
         try:
-            if kind in _BONDED:
+            if kind == "CustomBondForce" and (of := _add_exceptions(force, customs, shared, tolerance)) is not None:
+                shared[index] = of
+            elif kind in _BONDED:
                 found += [(index, term) for term in _BONDED[kind](force, particles)]
             elif kind in _NONBONDED:
                 terms, fractions = _NONBONDED[kind](force, label, tolerance)
                 found += [(index, term) for term in terms]
-                kept += fractions
+                if kind == "CustomNonbondedForce":
+                    customs.append(CustomPairs(index, terms[0], fractions[0]))
+                else:
+                    kept += fractions
             elif kind not in _NO_ENERGY:
-                refused.append(f"{label}: the standard has no counterpart of a {kind}")
+                refused[index] = f"{label}: the standard has no counterpart of a {kind}"
         except UnsupportedError as error:
-            refused.append(f"{label}: {error}")
+            refused[index] = f"{label}: {error}"
     if refused:
         raise UnsupportedError(
             "from_openmm: the System has forces that the standard does not express exactly. Remove them from it if "
-            "their energy is not wanted:\n  " + "\n  ".join(refused)
+            "their energy is not wanted:\n  " + "\n  ".join(refused[index] for index in sorted(refused))
         )
-    return found, kept
+    found.sort(key=lambda each: each[0])
+    return found, kept + [custom.kept for custom in customs], shared
+
+
+def _add_exceptions(force: Any, customs: list[CustomPairs], shared: dict[int, int], tolerance: float) -> int | None:
+    """Add the fractions that a force of bonds has to a custom force's, and return its index; None if it has none."""
+    free = [custom for custom in customs if custom.index not in shared.values()]
+    changed = read_custom_exceptions(force, free, tolerance)
+    if changed is None:
+        return None
+    customs[[custom.index for custom in customs].index(changed.index)] = changed
+    return changed.index
 
 
 def _without_idle(
@@ -224,7 +252,7 @@ def _table(found: FoundTerm, values: Floats) -> Table:
 
 def _notes(forces: Sequence[Any], by_force: Sequence[tuple[int, FoundTerm]], n_open: int) -> list[str]:
     """Return what provenance says of conversions."""
-    notes = list(_CONVERSIONS)
+    notes = [*_CONVERSIONS, *(note for index, force in enumerate(forces) if (note := _defaults(index, force)))]
     own = [found for index, found in by_force if found.name in EXCEPTIONS and name_of(forces[index]) in _NONBONDED]
     if n_own := sum(len(found.indices) for found in own):
         notes.append(f"{n_own} exceptions have parameters of their own: terms of pairs, which are never periodic")
@@ -234,6 +262,16 @@ def _notes(forces: Sequence[Any], by_force: Sequence[tuple[int, FoundTerm]], n_o
             "of most pairs like them"
         )
     return notes
+
+
+def _defaults(index: int, force: Any) -> str:
+    """Return what provenance says of a force's global parameters; nothing where it has none."""
+    count = getattr(force, "getNumGlobalParameters", int)()
+    named = (
+        f"{force.getGlobalParameterName(number)} = {force.getGlobalParameterDefaultValue(number)!r}"
+        for number in range(count)
+    )
+    return f"{_label(index, force)} has global parameters, taken at their defaults: {', '.join(named)}" if count else ""
 
 
 def _provenance(

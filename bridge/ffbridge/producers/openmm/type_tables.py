@@ -8,7 +8,8 @@ from them by a mixing rule are overrides. The other kind of force is what `to_op
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Any
 
@@ -19,8 +20,9 @@ from ffbridge.energy.nonbonded import NONBONDED
 from ffbridge.errors import UnsupportedError
 from ffbridge.exporters.openmm.overrides import OWN, own_name
 from ffbridge.forms import form
-from ffbridge.producers.openmm.custom import N_POINTS, Match, match_pair_expression, stated_parameters
+from ffbridge.producers.openmm.custom import N_POINTS, Match, stated_parameters
 from ffbridge.producers.openmm.found import Floats, Ints, name_of
+from ffbridge.producers.openmm.pair_expressions import match_pair_expression
 
 __all__ = ["TypedTerm", "read_type_tables"]
 
@@ -41,6 +43,7 @@ class TypedTerm:
         values: the parameters of each row.
         pairs: pairs of rows that are not mixed, ``(n_overrides, 2) int32``, first <= second.
         own: their parameters, ``(n_overrides, n_columns)``.
+        settings: further settings.
     """
 
     form: str
@@ -49,6 +52,7 @@ class TypedTerm:
     values: Floats
     pairs: Ints
     own: Floats
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_type_tables(force: Any, stated: Floats) -> TypedTerm:
@@ -163,9 +167,8 @@ def _own_kind(force: Any, names: list[str], functions: dict[str, Floats], stated
     pairs = np.array([sorted(row_of[int(kind)] for kind in pair) for pair in listed], dtype=np.int32).reshape(-1, 2)
     columns = [functions[own_name(column)][tuple(listed.T)] for column in form(found.form).column_names]
     own = np.stack(columns, axis=1) * _factors(found)
-    return TypedTerm(
-        found.form, found.mixing_rule, index.reshape(-1).astype(np.int32), found.values(rows[:, 1:]), pairs, own
-    )
+    values, row = found.values(rows[:, 1:]), index.reshape(-1).astype(np.int32)
+    return TypedTerm(found.form, found.mixing_rule, row, values, pairs, own, found.settings)
 
 
 def _factors(found: Match) -> Floats:
