@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping as MappingABC
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -18,7 +18,7 @@ from ffbridge.forms import Form, form
 from ffbridge.mapping import Identity, Linear, Mapping, Select
 from ffbridge.producers.connectivity import pairs_by_separation
 from ffbridge.table import ParameterKey, Table
-from ffbridge.term import Constraints, Exceptions, Term
+from ffbridge.term import Constraints, Exceptions, Overrides, Term
 from ffbridge.units import COULOMB_CONSTANT
 from ffbridge.validate import validate
 
@@ -46,6 +46,9 @@ class TermArrays:
             ``coulomb_constant`` of CODATA 2018. ``lennard_jones`` and others need a ``mixing_rule``, ``cmap`` needs its
             ``size``.
         keys: where each row comes from, ``(n_params,)``, all different.
+        overrides: of a nonbonded form, pairs of rows that are not mixed (NBFIX), ``(n_overrides, 2)``, in any order.
+        override_parameters: the parameters of these pairs, given as `parameters` are. They become a table of the term's
+            name with ``_overrides`` after it.
     """
 
     form: str
@@ -54,6 +57,8 @@ class TermArrays:
     mapping: Numbers | Mapping | None = None
     settings: MappingABC[str, Any] = field(default_factory=dict)
     keys: Sequence[ParameterKey] | None = None
+    overrides: Numbers | None = None
+    override_parameters: MappingABC[str, Numbers] | Numbers | None = None
 
 
 def from_arrays(
@@ -138,9 +143,7 @@ def from_arrays(
     """
     numbers = _atoms(atomic_numbers, n_atoms)
     bond_array = None if bonds is None else _integers("bonds", bonds, columns=2)
-    tables, made = {}, {}
-    for name, given in (terms or {}).items():
-        made[name], tables[name] = _term(name, given, len(numbers))
+    made, tables = _terms(terms or {}, len(numbers))
     bundle = Bundle(
         system_offsets=_integers("system_offsets", [0, len(numbers)] if system_offsets is None else system_offsets),
         atomic_numbers=numbers,
@@ -167,6 +170,23 @@ def _atoms(atomic_numbers: Numbers | None, n_atoms: int | None) -> NDArray[np.in
     if n_atoms is not None and n_atoms != len(numbers):
         raise BundleError(f"n_atoms: got {n_atoms}, and there are {len(numbers)} atomic_numbers")
     return numbers
+
+
+def _terms(terms: MappingABC[str, TermArrays], n_atoms: int) -> tuple[dict[str, Term], dict[str, Table]]:
+    made, tables = {}, {}
+    for name, given in terms.items():
+        made[name], tables[name] = _term(name, given, n_atoms)
+    for name, given in terms.items():
+        if given.overrides is None and given.override_parameters is None:
+            continue
+        overrides, table = _overrides(name, given, made[name])
+        if overrides.table in tables:
+            raise BundleError(
+                f"terms/{overrides.table}: a term of this name has its table so too, which is that of the overrides of "
+                f"{name!r}; give the term another name"
+            )
+        made[name], tables[overrides.table] = replace(made[name], overrides=overrides), table
+    return made, tables
 
 
 def _term(name: str, given: TermArrays, n_atoms: int) -> tuple[Term, Table]:
@@ -196,6 +216,19 @@ def _term(name: str, given: TermArrays, n_atoms: int) -> tuple[Term, Table]:
         settings=settings,
     )
     return term, table
+
+
+def _overrides(name: str, given: TermArrays, term: Term) -> tuple[Overrides, Table]:
+    """Return the overrides of a term, and their table."""
+    path, declared = f"terms/{name}/overrides", form(given.form)
+    if given.overrides is None or given.override_parameters is None:
+        raise BundleError(f"{path}: overrides are pairs of rows and override_parameters, got only one of the two")
+    pairs = np.sort(_integers(path, given.overrides, columns=2), axis=1)
+    overrides = Overrides(f"{name}_overrides", pairs)
+    columns = declared.columns_for(term.settings)
+    values = _parameters(overrides.table, given.override_parameters, declared, declared.lengths(term.settings))
+    names, units = tuple(column.name for column in columns), tuple(column.unit for column in columns)
+    return overrides, Table(values, names, units)
 
 
 def _parameters(name: str, parameters: Any, declared: Form, lengths: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:

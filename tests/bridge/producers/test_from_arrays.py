@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from textwrap import dedent
 
 import numpy as np
@@ -185,6 +186,57 @@ def test_maps_are_given_as_grids():
         n_atoms=6,
         terms={"cmap": TermArrays("cmap", {"energy": np.zeros((0, 5, 5))}, np.zeros((0, 8)), settings={"size": 5})},
     )
+
+
+OVERRIDDEN = TermArrays(
+    "lennard_jones",
+    {"sigma": [0.3, 0.2], "epsilon": [0.5, 0.8]},
+    mapping=[0, 1, 1],
+    settings={"mixing_rule": "lorentz_berthelot"},
+    overrides=[[1, 0]],
+    override_parameters={"epsilon": [0.9], "sigma": [0.28]},
+)
+
+
+def test_pairs_that_are_not_mixed():
+    """Atom 0 with both others by the override, and the two others with each other as they are; by hand."""
+    bundle = from_arrays(n_atoms=3, terms={"vdw": OVERRIDDEN})
+    assert bundle.term("vdw").overrides.pairs.tolist() == [[0, 1]]
+    assert bundle.tables["vdw_overrides"].values.tolist() == [[0.28, 0.9]]
+    x = np.array([[0.0, 0, 0], [0.3, 0, 0], [0, 0.4, 0]])
+
+    def energy(sigma, epsilon, r):
+        return 4 * epsilon * ((sigma / r) ** 12 - (sigma / r) ** 6)
+
+    expected = energy(0.28, 0.9, 0.3) + energy(0.28, 0.9, 0.4) + energy(0.2, 0.8, 0.5)
+    assert fb.potential(bundle, "numpy")(x) == pytest.approx([expected], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"overrides": None}, "terms/vdw/overrides: .* got only one of the two"),
+        ({"override_parameters": None}, "terms/vdw/overrides: .* got only one of the two"),
+        ({"overrides": [[0, 1, 1]]}, r"terms/vdw/overrides: got the shape \(1, 3\), expected \(n, 2\)"),
+        ({"override_parameters": {"sigma": [0.1]}}, "tables/vdw_overrides: got the columns sigma; lennard_jones has"),
+        ({"override_parameters": [[0.1, 0.1]] * 2}, "terms/vdw/overrides"),
+        ({"overrides": [[0, 2]]}, "terms/vdw/overrides/pairs"),
+    ],
+)
+def test_what_is_wrong_in_overrides_is_told(changes, message):
+    with pytest.raises(BundleError, match=message):
+        from_arrays(n_atoms=3, terms={"vdw": replace(OVERRIDDEN, **changes)})
+
+
+def test_overrides_of_a_bonded_form_are_refused():
+    wrong = replace(BOND, overrides=[[0, 0]], override_parameters=[[2.0, 0.1]])
+    with pytest.raises(ValidationError, match="terms/bonds"):
+        from_arrays(n_atoms=2, terms={"bonds": wrong})
+
+
+def test_a_term_of_the_name_of_the_overrides_table_is_told():
+    with pytest.raises(BundleError, match="terms/vdw_overrides: a term of this name .* give the term another name"):
+        from_arrays(n_atoms=3, terms={"vdw": OVERRIDDEN, "vdw_overrides": TermArrays("coulomb", [[1]] * 3)})
 
 
 def test_an_unknown_form_is_told():

@@ -125,6 +125,31 @@ def test_two_terms_each_have_their_exceptions(x, names):
     assert_same(system, found, x)
 
 
+def test_two_equal_terms_each_have_their_exceptions(x):
+    one = make(*TERMS[0])
+    terms = {"vdw": one.terms["vdw"], "vdw_2": replace(one.terms["vdw"], table="vdw_2")}
+    bundle = replace(one, terms=terms, tables={"vdw": one.tables["vdw"], "vdw_2": one.tables["vdw"]})
+    system = fb.to_openmm(bundle)
+    assert_same(system, fb.from_openmm(system), x)
+
+
+def test_an_exception_without_energy_may_have_any_size(x):
+    system = fb.to_openmm(make(*TERMS[0]))
+    system.getForce(1).setBondParameters(0, 0, 2, [1.01, 0.0])
+    bundle = fb.from_openmm(system)
+    assert bundle.exceptions.kept_lj[1] == 0
+    assert_same(system, bundle, x)
+
+
+def test_exceptions_that_are_not_at_the_nearest_image_are_pairs_of_their_own(x):
+    """In a periodic force the standard's exceptions are; its pairs of `lennard_jones_pair` never are."""
+    system = fb.to_openmm(make(*TERMS[6]))
+    system.getForce(1).setUsesPeriodicBoundaryConditions(False)
+    bundle = fb.from_openmm(system)
+    assert list(bundle.terms) == ["vdw", "vdw_pairs"]
+    assert_same(system, bundle, x)
+
+
 UNITS = {"1": 1.0, "2^(1/6)": 2 ** (1 / 6), "2": 2.0}
 GLOBAL = (
     "scale*sqrt(depth1*depth2)*(b*exp(a*(1-d))-a*exp(b*(1-d)))/(a-b); d=r/(unit*(size1+size2)/2); unit={unit}",
