@@ -169,7 +169,7 @@ class Objective:
         return {name: float(effective_sample_size(each)) for name, each in zip(names, weights, strict=True)}
 
     def relaxed(
-        self, tables: Tables | None = None, *, tolerance: float = 0.01, max_iterations: int = 3000
+        self, tables: Tables | None = None, *, tolerance: float = 0.01, max_iterations: int = 5000
     ) -> Objective:
         """Return the objective with torsion drives and optimized geometries at the potential's own minima.
 

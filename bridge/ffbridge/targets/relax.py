@@ -30,7 +30,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-MEMORY = 12
+MEMORY = 20
+"""Steps that L-BFGS remembers: with more, fewer calls of the potential, and more work between them."""
+
 MOST_REFUSALS = 20
 LONGEST_STEP = 0.01
 """How far an atom may move in one step [nm]."""
@@ -82,7 +84,7 @@ def relax(
     *,
     held: HeldDihedrals | None = None,
     tolerance: float = 0.01,
-    max_iterations: int = 3000,
+    max_iterations: int = 5000,
 ) -> Relaxed:
     """Return the minimum of every system in every row, each found from its own positions.
 
