@@ -68,8 +68,7 @@ def test_values_and_first_derivatives(bundle, x, tables, engine, host):
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("engine", "host"), PAIRS)
-@pytest.mark.parametrize("given", [(), TABLES])
-@pytest.mark.parametrize("batch", [(), (3,), (2, 1)])
+@pytest.mark.parametrize(("given", "batch"), [((), ()), (TABLES, (2, 1))])
 def test_energy_and_forces_alone(bundle, x, tables, engine, host, given, batch):
     U = fb.potential(bundle, engine=engine, host=host)
     x = np.resize(x, (*batch, *x.shape[1:]))

@@ -24,7 +24,7 @@ def test_few_numbers_of_conformers_are_compiled():
     assert all(found % 16 == 0 for n, found in buckets.items() if n > 16)
 
 
-@pytest.mark.parametrize("n_conformers", [64, 150])
+@pytest.mark.parametrize("n_conformers", [64, pytest.param(150, marks=pytest.mark.slow)])
 def test_chunks_have_the_energies_and_derivatives_of_the_whole(n_conformers):
     bundle = random_bundle(np.random.default_rng(11))
     x = zigzag(np.random.default_rng(12), n_conformers)

@@ -39,11 +39,13 @@ class TestNumpyEngine(EngineConformance):
     engine = "numpy"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 class TestTorchEngine(EngineConformance):
     engine = "torch"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 class TestOpenMMEngine(EngineConformance):
     engine = "openmm"

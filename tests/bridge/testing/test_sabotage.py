@@ -47,13 +47,21 @@ def assert_failed(results, check, reason):
     ]
 
 
-@pytest.mark.parametrize("broken", broken_backends.BROKEN, ids=lambda broken: broken.__name__)
+def by_name(classes):
+    """One case for each class; the first two run always, the others among the slow tests."""
+    return [
+        pytest.param(broken, id=broken.__name__, marks=[pytest.mark.slow] if number > 1 else [])
+        for number, broken in enumerate(classes)
+    ]
+
+
+@pytest.mark.parametrize("broken", by_name(broken_backends.BROKEN))
 def test_a_broken_backend_fails(registered, broken):
     registered(broken())
     assert_failed(check_backend("strict"), *broken_backends.BROKEN[broken])
 
 
-@pytest.mark.parametrize("broken", broken_engines.BROKEN, ids=lambda broken: broken.__name__)
+@pytest.mark.parametrize("broken", by_name(broken_engines.BROKEN))
 def test_a_broken_engine_fails(registered, broken):
     engine = registered(broken())
     assert_failed(check_engine(engine.name), *broken_engines.BROKEN[broken])
