@@ -108,7 +108,10 @@ def main():
         two, _ = built(source, folder / "two", jobs=2)
         failures = [json.loads(line) for line in (folder / "one" / "failures.jsonl").read_text().splitlines()]
         seconds, given_up = plain(source)
-    per_molecule = (whole - start) / (report.n_built - 1)
+        # The same molecules on both sides: those that the loop gave up cost `ffbridge build` most of its time.
+        (folder / "same.sdf").write_text("".join(record.text for record in records if record.name not in given_up))
+        same, whole_of_same = built(folder / "same.sdf", folder / "same")
+    per_molecule = (whole_of_same - start) / (same.n_built - 1)
     results = {
         "force_field": FORCE_FIELD,
         "n_records": len(records),
@@ -116,7 +119,8 @@ def main():
         "failures": failures,
         "plain from_smirnoff": {"n": len(seconds), "processor_seconds": mean(seconds), "median": median(seconds)},
         "plain from_smirnoff gave up": given_up,
-        "ffbridge build": {"n": report.n_built, "processor_seconds": per_molecule},
+        "ffbridge build": {"n": same.n_built, "processor_seconds": per_molecule},
+        "ffbridge build, all": {"n": report.n_built, "processor_seconds": (whole - start) / (report.n_built - 1)},
         "molecules_per_second_and_core": {"plain from_smirnoff": 1 / mean(seconds), "ffbridge build": 1 / per_molecule},
         "speedup": mean(seconds) / per_molecule,
         "wall_seconds_with_start": {
