@@ -1,7 +1,7 @@
 """How many conformers are evaluated at once, and how many a compiled function is made for.
 
 What is computed of an interaction lives in arrays of interactions × conformers. While they fit in a core's cache, a
-conformer costs a third of what it does when they don't, and memory stays bounded however many there are.
+conformer costs less than half of what it does when they don't, and memory stays bounded however many there are.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""DGL graphs, read and written by DGL's public interface, without copying fields or structure."""
+"""DGL graphs, read and written without copying fields or structure.
+
+Reading uses DGL's public interface; writing calls what ``dgl.heterograph`` itself calls (``dgl.heterograph_index``).
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ pytest itself is not imported: what is here is what it looks for in classes.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -16,7 +17,7 @@ from ffbridge.testing.suite import backend_cases, engine_cases
 __all__ = ["BackendConformance", "EngineConformance"]
 
 
-class _Conformance:
+class _Conformance(ABC):
     def pytest_generate_tests(self, metafunc: Any) -> None:
         """Make a test of each check and case."""
         if "case" in metafunc.fixturenames:
@@ -24,11 +25,13 @@ class _Conformance:
             ids = ["-".join((check.name, *case)).replace(" ", "_") for check, case in found]
             metafunc.parametrize(("check", "case"), found, ids=ids)
 
+    @abstractmethod
     def _cases(self) -> Iterator[tuple[Check[Any], Case]]:
-        raise NotImplementedError
+        """Return every check with each of its cases."""
 
+    @abstractmethod
     def _subject(self) -> Any:
-        raise NotImplementedError
+        """Return what is checked."""
 
     def test_conformance(self, check: Check[Any], case: Case, record_property: Any) -> None:
         """Run a case of a check. What is refused as declared passes; the reason is a property of the test."""

@@ -9,7 +9,7 @@ import math
 from typing import Any, NamedTuple
 
 from ffbridge_backends.engines.native.compiled.arctangent import arctangent
-from ffbridge_backends.engines.native.compiled.lanes import add, case, inlined
+from ffbridge_backends.engines.native.compiled.lanes import add, case, generic, inlined
 
 __all__ = [
     "KINDS",
@@ -50,29 +50,29 @@ class Both(NamedTuple):
     second: Any
 
 
+@generic
 def n_ends(coordinate: Any) -> Any:
     """Return the atoms of all coordinates, each counted as often as it occurs: a constant."""
-    raise NotImplementedError
 
 
+@generic
 def corners(coordinate: Any, x: Any, atoms: Any, row: Any, size: Any) -> Any:
     """Return positions of the atoms, flat ``(size,)`` each, of a block of positions and a row that begins at `row`."""
-    raise NotImplementedError
 
 
+@generic
 def measure(coordinate: Any, at: Any, w: Any, c: Any) -> Any:
     """Return the coordinate in lane c of corners of the width w, and what the pullback needs."""
-    raise NotImplementedError
 
 
+@generic
 def pull_back(coordinate: Any, state: Any, weight: Any, slope: Any, out: Any, w: Any, c: Any) -> Any:
     """Write weight · dU/dx of each end to ``out[c]``, ``out[c + w]``, … from dU/dq."""
-    raise NotImplementedError
 
 
+@generic
 def add_to_atoms(coordinate: Any, onto: Any, atoms: Any, row: Any, out: Any, start: Any, size: Any) -> Any:
     """Add what stands from `start` on, ``size`` numbers for each end, to a block of dL/dx."""
-    raise NotImplementedError
 
 
 @case(n_ends, Distance)

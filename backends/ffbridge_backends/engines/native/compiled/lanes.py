@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ __all__ = [
     "case",
     "compiled",
     "from_lanes",
+    "generic",
     "inlined",
     "lanes_for",
     "plus",
@@ -73,11 +75,6 @@ def lanes_for(n_conformers: int) -> Lanes:
     return One() if n_conformers <= _FEW else Many()
 
 
-def width(lanes: Any) -> Any:
-    """Return the width, a constant."""
-    raise NotImplementedError
-
-
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a loop when it is first called, and keep it on disk; where nothing can be written, for this process."""
     try:
@@ -93,17 +90,32 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     return part
 
 
-def case(generic: Callable[..., Any], kind: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make a function what `generic` is in compiled code for first arguments of the type `kind`, a NamedTuple."""
+def generic(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function that exists in compiled code alone, where :func:`case` says what it does for each type."""
+
+    @wraps(function)
+    def outside(*inputs: Any) -> Any:
+        raise TypeError(f"{function.__qualname__} is for compiled loops, and was called by Python")
+
+    return outside
+
+
+def case(of: Callable[..., Any], kind: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a function what `of` is in compiled code for first arguments of the type `kind`, a NamedTuple."""
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         def choose(first: Any, *others: Any) -> Any:
             return function if getattr(first, "instance_class", None) is kind else None
 
-        overload(generic, jit_options={**_OPTIONS, "forceinline": True}, strict=False)(choose)
+        overload(of, jit_options={**_OPTIONS, "forceinline": True}, strict=False)(choose)
         return function
 
     return register
+
+
+@generic
+def width(lanes: Any) -> Any:
+    """Return the width, a constant."""
 
 
 @case(width, Many)

@@ -17,6 +17,7 @@ from ffbridge_backends.engines.native.compiled.lanes import (
     add,
     case,
     compiled,
+    generic,
     inlined,
     subtract,
     sum_of,
@@ -26,19 +27,19 @@ from ffbridge_backends.engines.native.compiled.lanes import (
 __all__ = ["ARITHMETIC", "FORMS", "HARMONIC", "METHODS", "PRODUCT", "Nothing", "factor", "nonbonded", "reach", "value"]
 
 
+@generic
 def value(form: Any, r: Any, inverse: Any, p: Any) -> Any:
     """Return U, dU/dr and dU/dp of three parameters, 0 for those that a form does not have; r > 0."""
-    raise NotImplementedError
 
 
+@generic
 def reach(method: Any, excepted: Any) -> Any:
     """Return where a pair's energy ends, and where it begins to be switched off [nm]."""
-    raise NotImplementedError
 
 
+@generic
 def factor(method: Any, r: Any, inverse: Any, ends: Any) -> Any:
     """Return f and df/dr, by which the form's energy is multiplied; 0 beyond the cutoff."""
-    raise NotImplementedError
 
 
 class Nothing(NamedTuple):
