@@ -84,7 +84,11 @@ def test_bfloat16_weights_have_a_fingerprint():
     assert fingerprint({"w": weight}) != fingerprint({"w": weight.view(torch.int16)})
 
 
-@pytest.mark.parametrize("value", [float("nan"), 2**60, np.int64(1), object(), {1: 2}, "\ud800"], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), 2**60, np.int64(1), object(), {1: 2}, "\ud800"],
+    ids="nan huge numpy object key surrogate".split(),
+)
 def test_what_json_cannot_hold_is_named_with_its_path(value):
     broken = replace(bundle(), provenance={"steps": [{"bad": value}]})
     with pytest.raises(BundleError, match="^provenance/steps/0/bad"):
