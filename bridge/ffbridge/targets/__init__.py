@@ -5,6 +5,7 @@ potential, as one loss of its tables that every host differentiates.
 """
 
 from ffbridge.targets.derivatives import energies_and_forces, hessian_rows
+from ffbridge.targets.identifiability import Combination, Determinacy, Identifiability, identifiability
 from ffbridge.targets.kinds import (
     ConformerTarget,
     DimerTarget,
@@ -35,11 +36,14 @@ from ffbridge.targets.storage import arrow_schema, load, save
 from ffbridge.targets.target import MoleculeTarget, Target
 
 __all__ = [
+    "Combination",
     "Comparison",
     "ConformerTarget",
+    "Determinacy",
     "DimerTarget",
     "HeldDihedrals",
     "HessianTarget",
+    "Identifiability",
     "MoleculeTarget",
     "Objective",
     "ObservableTarget",
@@ -57,6 +61,7 @@ __all__ = [
     "effective_sample_size",
     "energies_and_forces",
     "hessian_rows",
+    "identifiability",
     "load",
     "loss",
     "objective",
