@@ -22,6 +22,7 @@ from ffbridge.term import Constraints, Exceptions, Overrides, Term
 
 if TYPE_CHECKING:
     from ffbridge import targets
+    from ffbridge.analytic_engine import AnalyticEngine
     from ffbridge.concatenate import concatenate
     from ffbridge.exporters.espaloma import to_espaloma
     from ffbridge.exporters.interchange import to_interchange
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnalyticEngine",
     "ArrayEngine",
     "Backend",
     "BackendInfo",
@@ -107,6 +109,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "AnalyticEngine": "ffbridge.analytic_engine",
     "Graph": "ffbridge.graph",
     "NaglCharges": "ffbridge.producers.nagl",
     "Parameter": "ffbridge.trainable",

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ffbridge.analytic_engine import AnalyticEngine
 from ffbridge.backend import Array, Backend, Capabilities
 from ffbridge.errors import ExchangeError
 from ffbridge.layout import Layout
 from ffbridge.memory import aligned_copy
-from ffbridge_backends.engines.analytic import AnalyticEngine
 
 __all__ = ["StrictBackend", "StrictEngine", "backend", "engine"]
 
