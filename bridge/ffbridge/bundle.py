@@ -307,10 +307,9 @@ class Bundle:
             )
             for name, entry in document["terms"].items()
         }
-        models = {
-            name: Model(**entry, weights=_pop_prefix(left, f"models/{name}/"))
-            for name, entry in document.get("models", {}).items()
-        }
+        described = document.get("models", {})
+        weights = _pop_weights(left, described)
+        models = {name: Model(**entry, weights=weights[name]) for name, entry in described.items()}
         topology = {name: take(name) for name in _TOPOLOGY if name in left or name in _TOPOLOGY[:2]}
         groups = {name: take_group(name) for name in _GROUPS}
         if left:
@@ -349,8 +348,15 @@ def _lookup(what: str, named: MappingABC[str, T], name: str) -> T:
         raise UnknownNameError(f"the bundle has no {what} {name!r}; it has: {', '.join(sorted(named))}") from None
 
 
-def _pop_prefix(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
-    return {path[len(prefix) :]: arrays.pop(path) for path in sorted(arrays) if path.startswith(prefix)}
+def _pop_weights(arrays: dict[str, Array], models: Iterable[str]) -> dict[str, dict[str, Array]]:
+    """Take the weights of models, ``models/NAME/WEIGHT``, out of a bundle's arrays, in one pass."""
+    weights: dict[str, dict[str, Array]] = {name: {} for name in models}
+    for path in sorted(arrays):
+        group, _, place = path.partition("/")
+        name, _, weight = place.partition("/")
+        if group == "models" and name in weights and weight:
+            weights[name][weight] = arrays.pop(path)
+    return weights
 
 
 def _table_document(table: Table) -> dict[str, Any]:

@@ -67,11 +67,12 @@ def canonical_json(document: Mapping[str, Any]) -> bytes:
     """
     try:
         return rfc8785.dumps(dict(document))
-    except rfc8785.CanonicalizationError as error:
-        path, problem = _not_json(document) or ("document", str(error))
+    except RecursionError as error:
+        raise BundleError("document: nested deeper than Python can follow. Flatten it") from error
+    except ValueError as error:  # rfc8785's own errors, and those that it lets pass: of half surrogate pairs in names
         raise BundleError(
-            f"{path}: {problem}. A document holds strings, finite numbers, integers up to 2^53, true, false, null, "
-            "lists and objects: convert the value"
+            f"{_problem(document, error)}. A document holds strings, finite numbers, integers up to 2^53, true, false, "
+            "null, lists and objects: convert the value"
         ) from error
 
 
@@ -93,19 +94,38 @@ def _uint64(*numbers: int) -> bytes:
     return np.asarray(numbers, dtype="<u8").tobytes()
 
 
+def _problem(document: Mapping[str, Any], error: ValueError) -> str:
+    try:
+        path, problem = _not_json(document) or ("document", str(error))
+    except RecursionError:  # the search goes deeper than what it looks into
+        path, problem = "document", str(error)[:100]
+    return f"{path}: {problem}"
+
+
 def _not_json(value: Any, path: str = "") -> tuple[str, str] | None:
     """Return the path of the first value that JSON cannot hold, and what it is."""
     if isinstance(value, Mapping):
         parts = list(value.items())
         if unnamed := [name for name in value if not isinstance(name, str)]:
             return f"{path}/{unnamed[0]}", f"the member's name {unnamed[0]!r} is no string"
+        if unspelled := [name for name in value if _is_surrogate(name)]:
+            return path or "document", f"the member's name {unspelled[0]!a} is no Unicode"
     elif isinstance(value, list | tuple):
         parts = list(enumerate(value))
     else:
         try:
             rfc8785.dumps(value)
-        except rfc8785.CanonicalizationError as error:
-            return path or "document", f"{value!r} ({type(value).__name__}): {error}"
+        except ValueError as error:
+            return path or "document", f"{_shown(value)} ({type(value).__name__}): {error}"
         return None
     found = (_not_json(item, f"{path}/{name}" if path else str(name)) for name, item in parts)
     return next(filter(None, found), None)
+
+
+def _is_surrogate(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _shown(value: Any) -> str:
+    """Return how a message shows a value: Python refuses to write integers of thousands of digits."""
+    return "a number of thousands of digits" if isinstance(value, int) and abs(value) > 10**100 else ascii(value)[:100]

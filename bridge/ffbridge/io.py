@@ -14,7 +14,7 @@ from ffbridge.bundle import Bundle
 from ffbridge.errors import BundleError, BundleFileError, ValidationError
 from ffbridge.exchange import share
 from ffbridge.hashing import canonical_json, content_digest
-from ffbridge.memory import aligned_copy
+from ffbridge.reading import LONGEST_HEADER, read_tensors, strict_json
 from ffbridge.snapshot import snapshot
 from ffbridge.writing import write_whole
 
@@ -22,12 +22,6 @@ __all__ = ["load", "save"]
 
 DOCUMENT = "ffbridge"
 HASH = "ffbridge_sha256"
-DTYPES = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "BF16", "F32", "F64")
-"""The safetensors dtypes that a bundle may hold."""
-
-LONGEST_HEADER = 100_000_000
-"""Bytes that the safetensors format allows for the header, the document included."""
-
 Arrays = dict[str, np.ndarray[Any, Any]]
 StrPath = str | os.PathLike[str]
 
@@ -75,12 +69,13 @@ def load(path: StrPath, *, backend: str = "numpy", verify: bool = True) -> Bundl
     from ffbridge.rules.document import version_fault
 
     file = Path(path)
-    metadata, arrays = _read(file)
+    metadata, arrays = read_tensors(file)
     document = _document(file, metadata)
     if problem := version_fault(document):
         raise BundleFileError(f"{file}: {problem}")
+    canonical = _canonical(file, document)
     if verify:
-        _verify(file, document, metadata, arrays)
+        _verify(file, canonical, metadata, arrays)
     if faults := find_faults(document, arrays):
         raise ValidationError([str(fault) for fault in faults], subject=str(file))
     return Bundle.from_parts(document, {name: share(array, backend).array for name, array in arrays.items()})
@@ -116,87 +111,23 @@ def _write(file: Path, content: bytes) -> None:
         ) from error
 
 
-def _read(file: Path) -> tuple[dict[str, str], Arrays]:
-    """Return the metadata and the arrays, each in memory of its own: aligned, read-only."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, framework="numpy") as content:
-            # What the library accepts has a well-formed header; it takes the last of repeated names without a word.
-            header = _strict_json(_header(file), f"{file}: header")
-            for name, entry in header.items():
-                if name != "__metadata__" and entry["dtype"] not in DTYPES:
-                    known = ", ".join(DTYPES)
-                    raise BundleFileError(f"{file}: {name}: dtype {entry['dtype']}; the standard has: {known} [A-2]")
-            arrays = {name: _own(content.get_tensor(name)) for name in content.keys()}  # noqa: SIM118 (not a dict)
-            return content.metadata() or {}, arrays
-    except SafetensorError as error:
-        raise BundleFileError(
-            f"{file}: not a whole safetensors file ({error}): it is cut off or of another kind. Copy or make it "
-            "again [F-1]"
-        ) from error
-    except ModuleNotFoundError as error:
-        raise BundleFileError(f"{file}: holds bfloat16 weights. NumPy has them by: pip install ml_dtypes") from error
-    except BundleFileError:
-        raise
-    except OSError as error:
-        raise BundleFileError(
-            f"{file}: cannot be read: {error.strerror or error}. Check the path and permissions"
-        ) from error
-
-
-def _header(file: Path) -> bytes:
-    with file.open("rb") as stream:
-        return stream.read(int.from_bytes(stream.read(8), "little"))
-
-
-def _own(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    copy = aligned_copy(array)
-    copy.flags.writeable = False
-    return copy
-
-
 def _document(file: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     if DOCUMENT not in metadata:
         raise BundleFileError(
             f"{file}: a safetensors file without the metadata {DOCUMENT!r}: tensors of another kind, no bundle [F-2]"
         )
-    return _strict_json(metadata[DOCUMENT], f"{file}: metadata {DOCUMENT!r}")
+    return strict_json(metadata[DOCUMENT], f"{file}: metadata {DOCUMENT!r}")
 
 
-def _strict_json(text: str | bytes, what: str) -> dict[str, Any]:
-    """Return the JSON object that `text` holds; refuse repeated names, which readers resolve differently, and NaN."""
+def _canonical(file: Path, document: Mapping[str, Any]) -> bytes:
+    """Return the document in its canonical form. One that has none is none, whether that is verified or not."""
     try:
-        value = json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse_constant)
-    except _RepeatedNameError as error:
-        raise BundleFileError(
-            f"{what}: {error}. Parsers differ in which they take: make the file again [F-4]"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise BundleFileError(f"{what} is not the JSON of a bundle: {error}. Make the file again [F-3]") from error
-    if not isinstance(value, dict):
-        raise BundleFileError(f"{what} is a JSON {type(value).__name__}, expected an object [F-3]")
-    return value
+        return canonical_json(document)
+    except BundleError as error:
+        raise BundleFileError(f"{file}: metadata {DOCUMENT!r}: {error} [F-3]") from error
 
 
-class _RepeatedNameError(ValueError):
-    """An object of JSON text has a name twice."""
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise _RepeatedNameError(f"the name {repeated!r} stands twice in one object")
-    return found
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _verify(file: Path, document: Mapping[str, Any], metadata: Mapping[str, str], arrays: Arrays) -> None:
+def _verify(file: Path, canonical: bytes, metadata: Mapping[str, str], arrays: Arrays) -> None:
     if HASH not in metadata:
         raise BundleFileError(
             f"{file}: no metadata {HASH!r}, so that nothing tells whether it is whole. Write the hash, or pass "
@@ -206,14 +137,10 @@ def _verify(file: Path, document: Mapping[str, Any], metadata: Mapping[str, str]
     found = content_digest(text, arrays)
     if found != stored:
         raise BundleFileError(
-            f"{file}: the content has the hash {found}, the file says {stored}: it was changed after it was written. "
-            "Get the file again, or pass verify=False to read what it holds [F-5]"
+            f"{file}: the content has the hash {found}, the file says {stored[:64]}: it was changed after it was "
+            "written. Get the file again, or pass verify=False to read what it holds [F-5]"
         )
-    try:
-        canonical = canonical_json(document) == text
-    except BundleError as error:
-        raise BundleFileError(f"{file}: metadata {DOCUMENT!r}: {error} [F-3]") from error
-    if not canonical:
+    if canonical != text:
         raise BundleFileError(
             f"{file}: metadata {DOCUMENT!r} is not in canonical form (RFC 8785), so that its hash does not identify "
             "the content. Write it with a canonicalizer, or pass verify=False [F-3]"

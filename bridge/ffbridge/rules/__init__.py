@@ -7,6 +7,7 @@ for each break. The document is checked first, then the arrays' dtypes and shape
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,20 +19,31 @@ from ffbridge.rules.layout import layout_faults, sound_arrays
 
 __all__ = ["Fault", "find_faults"]
 
+MOST = 1000
+"""Faults that are listed. Each has a path, so that more of them help nobody."""
+
 NumPyArrays = Mapping[str, np.ndarray[Any, Any]]
 
 
 def find_faults(document: Mapping[str, Any], arrays: NumPyArrays) -> list[Fault]:
-    """Return every break of the standard, in the order document, arrays, topology, parameters.
+    """Return every break of the standard, but no more than `MOST`, in the order document, arrays, topology, parameters.
 
     Args:
         document: a bundle's document.
         arrays: its arrays by path.
     """
-    faults = list(document_faults(document))
+    faults = _first(document_faults(document))
     # Values that are not finite are reported as such; sums and differences of them need not warn as well.
     with np.errstate(invalid="ignore", over="ignore"):
-        return faults or list(_content_faults(document, arrays))
+        return faults or _first(_content_faults(document, arrays))
+
+
+def _first(faults: Iterator[Fault]) -> list[Fault]:
+    """Return the faults, of a great many the first: a file of millions of them must not take hours and all memory."""
+    found = list(islice(faults, MOST))
+    if len(found) == MOST and (further := next(faults, None)):
+        found.append(Fault("…", f"there are more; these are the first {MOST}", further.rule))
+    return found
 
 
 def _content_faults(document: Mapping[str, Any], arrays: NumPyArrays) -> Iterator[Fault]:

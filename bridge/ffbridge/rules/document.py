@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ffbridge.rules.fault import Fault
+from ffbridge.rules.fault import Fault, named, shortened, shown
 from ffbridge_spec import load_schema
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ _MAJOR = "1"
 def version_fault(document: Mapping[str, Any]) -> str | None:
     """Return why a document is not one of this major version, or None if it is."""
     if document.get("format") != "ffbridge-bundle":
-        return f"format is {document.get('format')!r}, expected 'ffbridge-bundle': this is no bundle [D-2]"
+        return f"format is {shown(document.get('format'))}, expected 'ffbridge-bundle': this is no bundle [D-2]"
     version = document.get("version")
     if not isinstance(version, str) or version.partition(".")[0] != _MAJOR:
         return (
-            f"version is {version!r}, and this ffbridge reads version {_MAJOR}.x. "
+            f"version is {shown(version)}, and this ffbridge reads version {_MAJOR}.x. "
             "Read it with the ffbridge that wrote it, or update: pip install --upgrade ffbridge [D-3]"
         )
     return None
@@ -44,20 +44,20 @@ def _dangling(document: Mapping[str, Any]) -> Iterator[Fault]:
     terms = document["terms"].values()
     used = {term["table"] for term in terms} | {term["overrides"] for term in terms if "overrides" in term}
     unused = set(tables) - used if used <= set(tables) else set()
+    known_tables, known_models = named(sorted(tables)), named(sorted(models))
     for name, term in document["terms"].items():
         if term["table"] not in tables:
-            known = ", ".join(sorted(tables)) or "none"
-            yield Fault(f"terms/{name}/table", f"there is no table {term['table']!r}; there are: {known}", "I-2")
+            message = f"there is no table {shown(term['table'])}; there are: {known_tables}"
+            yield Fault(f"terms/{name}/table", message, "I-2")
         if "overrides" in term and term["overrides"] not in tables:
-            known = ", ".join(sorted(tables)) or "none"
-            message = f"there is no table {term['overrides']!r}; there are: {known}"
+            message = f"there is no table {shown(term['overrides'])}; there are: {known_tables}"
             yield Fault(f"terms/{name}/overrides", message, "O-1")
     for name, table in tables.items():
         if name in unused:
             yield Fault(f"tables/{name}", "no term uses this table: leave it out, or name it in a term", "T-5")
         if "model" in table and table["model"] not in models:
-            known = ", ".join(sorted(models)) or "none"
-            yield Fault(f"tables/{name}/model", f"there is no model {table['model']!r}; there are: {known}", "P-2")
+            message = f"there is no model {shown(table['model'])}; there are: {known_models}"
+            yield Fault(f"tables/{name}/model", message, "P-2")
 
 
 @cache
@@ -69,12 +69,7 @@ def _validator() -> Draft202012Validator:
 
 def _fault(error: ValidationError) -> Fault:
     path = "/".join(str(part) for part in error.absolute_path)
-    return Fault(path or "document", _shortened(error.message), _rule(error))
-
-
-def _shortened(message: str, limit: int = 300) -> str:
-    """Return a message of the validator, which may quote a whole table, at a readable length."""
-    return message if len(message) <= limit else f"{message[: limit // 2]} … {message[-limit // 2 :]}"
+    return Fault(path or "document", shortened(error.message, 300), _rule(error))
 
 
 def _rule(error: ValidationError) -> str:

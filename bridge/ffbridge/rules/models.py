@@ -15,8 +15,13 @@ __all__ = ["faults"]
 
 def faults(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]]) -> Iterator[Fault]:
     """Yield models whose weights have another fingerprint than the document states."""
+    carried: dict[str, dict[str, np.ndarray[Any, Any]]] = {}
+    for path, array in arrays.items():
+        group, _, place = path.partition("/")
+        if group == "models":
+            model_name, _, weight = place.partition("/")
+            carried.setdefault(model_name, {})[weight] = array
     for name, model in document.get("models", {}).items():
-        prefix = f"models/{name}/"
-        weights = {path[len(prefix) :]: array for path, array in arrays.items() if path.startswith(prefix)}
+        weights = carried.get(name)
         if weights and model["sha256"] and (found := weights_digest(weights)) != model["sha256"]:
             yield Fault(f"models/{name}/sha256", f"{model['sha256']}, and the weights have {found}", "P-3")

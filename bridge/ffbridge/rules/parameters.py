@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from ffbridge.forms import Column, Form, forms
-from ffbridge.rules.fault import Fault, listed
+from ffbridge.rules.fault import Fault, listed, named, shown
 from ffbridge.rules.topology import TOLERANCE
 
 __all__ = ["faults"]
@@ -22,23 +22,32 @@ def faults(document: Mapping[str, Any], arrays: Arrays) -> Iterator[Fault]:
     """Yield the breaks of the rules T (tables) and M (mappings), and forms that the standard does not have."""
     for name, table in document["tables"].items():
         yield from _key_faults(name, table, arrays.get(f"tables/{name}/values"))
-    seen: set[tuple[str, str]] = set()
+    seen: dict[tuple[Any, ...], tuple[Column, ...]] = {}
     for name, term in document["terms"].items():
         form = forms().get(term["form"])
         if form is None:
             known = ", ".join(sorted(forms()))
-            yield Fault(f"terms/{name}/form", f"unknown form {term['form']!r}; the standard has: {known}", "I-1")
+            yield Fault(f"terms/{name}/form", f"unknown form {shown(term['form'])}; the standard has: {known}", "I-1")
             continue
+        # Terms may be many and share a table: it is checked once for each way in which it is used.
         used = [(term["table"], term["mapping"])]
         used += [(term["overrides"], "identity")] if "overrides" in term else []
-        for table, mapping in used:
-            if (table, form.name) not in seen:
+        ways = [_way(table, mapping, form, term) for table, mapping in used]
+        for (table, mapping), way in zip(used, ways, strict=True):
+            if way not in seen:
                 yield from _table_faults(table, form, term, mapping, document, arrays)
-                seen.add((table, form.name))
+                columns, fits = _fitting(form, term, document["tables"][table])
+                seen[way] = columns if fits else ()
         values = arrays.get(f"tables/{term['table']}/values")
         if values is not None:
-            columns, fits = _fitting(form, term, document["tables"][term["table"]])
-            yield from _mapping_faults(name, term, columns if fits else (), values, arrays)
+            yield from _mapping_faults(name, term, seen[ways[0]], values, arrays)
+
+
+def _way(table: str, mapping: str, form: Form, term: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what the checks of a table depend on: its form, the sizes of that, and whether rows are increments."""
+    settings = term.get("settings", {})
+    sizes = tuple(settings.get(setting) for column in form.columns for setting in column.shape)
+    return table, form.name, mapping == "linear", sizes
 
 
 def _fitting(form: Form, term: Mapping[str, Any], table: Mapping[str, Any]) -> tuple[tuple[Column, ...], bool]:
@@ -90,7 +99,9 @@ def _key_faults(name: str, table: Mapping[str, Any], values: Array | None) -> It
     if repeated.any():
         row = int(np.flatnonzero(repeated)[0])
         yield Fault(
-            f"{path}{listed(repeated)}", f"keys must all be different; {keys[row]} stands at {places[row]} too", "T-4"
+            f"{path}{listed(repeated)}",
+            f"keys must all be different; {shown(keys[row], 300)} stands at {places[row]} too",
+            "T-4",
         )
 
 
@@ -105,13 +116,8 @@ def _column_faults(name: str, table: Mapping[str, Any], form: str, columns: tupl
     )
     for part, wanted, rule, remedy in parts:
         if columns and table[part] != wanted:
-            message = f"{_named(table[part])}; the form {form} has: {_named(wanted)}, in this order{remedy}"
+            message = f"{named(table[part])}; the form {form} has: {named(wanted)}, in this order{remedy}"
             yield Fault(f"tables/{name}/{part}", message, rule)
-
-
-def _named(names: Sequence[str], limit: int = 12) -> str:
-    """Return a list of names, without its middle if it is long."""
-    return ", ".join(names if len(names) <= limit else [*names[: limit // 2], "…", *names[-limit // 2 :]])
 
 
 def _value_faults(name: str, columns: tuple[Column, ...], values: Array, mapping: str) -> Iterator[Fault]:

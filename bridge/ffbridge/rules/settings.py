@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ffbridge.forms import Form, forms
-from ffbridge.rules.fault import Fault, listed
+from ffbridge.rules.fault import Fault, listed, shown
 from ffbridge.rules.topology import TOLERANCE
 from ffbridge_spec import load_forms
 
@@ -34,13 +34,13 @@ def _term_faults(path: str, form: Form, settings: Mapping[str, Any], arrays: Arr
         return
     method = settings.get("method")
     if method not in form.methods:
-        yield Fault(f"{path}/method", f"{method!r}; the form {form.name} has: {', '.join(form.methods)}", "S-3")
+        yield Fault(f"{path}/method", f"{shown(method)}; the form {form.name} has: {', '.join(form.methods)}", "S-3")
         return
     about = load_forms()["methods"][method]
     yield from _member_faults(path, form, method, about, settings)
     if form.mixing_rules and (rule := settings.get("mixing_rule")) is not None and rule not in form.mixing_rules:
         known = ", ".join(form.mixing_rules)
-        yield Fault(f"{path}/mixing_rule", f"{rule!r}; the form {form.name} has: {known}", "S-5")
+        yield Fault(f"{path}/mixing_rule", f"{shown(rule)}; the form {form.name} has: {known}", "S-5")
     if settings.get("switch_distance", 0) >= settings.get("cutoff", np.inf):
         yield Fault(f"{path}/switch_distance", "must be less than the cutoff", "S-6")
     if settings.get("repulsion_exponent", np.inf) <= settings.get("attraction_exponent", 0):
