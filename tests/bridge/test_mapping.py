@@ -76,6 +76,18 @@ def test_autograd_agrees_with_the_pullback(kind):
     torch.testing.assert_close(leaf.grad, mapping.pullback(cotangent, 4))
 
 
+def test_a_sparse_mapping_stays_on_its_device():
+    """array-api-strict refuses to mix arrays of two devices, as CUDA does."""
+    strict = pytest.importorskip("array_api_strict")
+    there = partial(strict.asarray, device=strict.Device("device1"))
+    mapping = fb.Linear(there(OFFSETS), there(COLUMNS), there(WEIGHTS))
+    found = mapping.apply(there(THETA))
+    back = mapping.pullback(found, 4)
+    assert found.device == back.device == strict.Device("device1")
+    expected = dense_linear().T @ dense_linear() @ THETA
+    np.testing.assert_allclose(np.from_dlpack(back.to_device(strict.Device("CPU_DEVICE"))), expected, rtol=1e-14)
+
+
 def test_kinds_and_arrays():
     assert set(MAPPINGS) == set(CASES)
     for kind, (make, _) in CASES.items():

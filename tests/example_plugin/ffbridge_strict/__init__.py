@@ -70,7 +70,7 @@ class StrictBackend(Backend):
     def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
         sums = np.zeros((n_segments, *values.shape[1:]))
         np.add.at(sums, np.from_dlpack(segments), np.from_dlpack(values))
-        return self.framework.asarray(sums, dtype=values.dtype)
+        return self.framework.asarray(sums, dtype=values.dtype, device=values.device)
 
 
 class StrictEngine(AnalyticEngine):
