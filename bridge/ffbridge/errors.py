@@ -14,6 +14,7 @@ __all__ = [
     "ConformanceError",
     "ExchangeError",
     "FFBridgeError",
+    "FitError",
     "GraphError",
     "MissingDependencyError",
     "ModelError",
@@ -35,6 +36,10 @@ class ConformanceError(FFBridgeError, AssertionError):
 
 class ExchangeError(FFBridgeError, ValueError):
     """An array cannot cross to another framework as asked."""
+
+
+class FitError(FFBridgeError, ValueError):
+    """Settings of a fit are wrong, it cannot go on, or its folder holds another fit."""
 
 
 class GraphError(FFBridgeError, ValueError):

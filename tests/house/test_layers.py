@@ -19,10 +19,12 @@ FRAMEWORKS = {
     "jax",
     "jaxlib",
     "jraph",
+    "matplotlib",
     "mdtraj",
     "numba",
     "openff",
     "openmm",
+    "optax",
     "pint",
     "pyarrow",
     "qcportal",
@@ -32,7 +34,7 @@ FRAMEWORKS = {
     "torch_geometric",
 }
 # Where the core may import a framework, inside a function: what reads or writes that framework's own objects.
-ADAPTERS = ("building", "graph", "producers", "exporters", "targets", "demo")
+ADAPTERS = ("building", "graph", "producers", "exporters", "targets", "demo", "fitting")
 BELOW = {
     "ffbridge": {"ffbridge_backends"},
     "ffbridge_backends": set(),

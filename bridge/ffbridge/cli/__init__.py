@@ -1,4 +1,4 @@
-"""The command line: ``ffbridge demo|backends|build|conformance|convert|inspect|validate|energy``."""
+"""The command line: ``ffbridge demo|backends|build|conformance|convert|fit|inspect|validate|energy``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from .conformance import conformance
 from .convert import convert
 from .demo import demo
 from .energy import energy
+from .fit import fit
 from .inspect import inspect
 from .validate import validate
 
@@ -27,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, backends, build, conformance, convert, inspect, validate, energy):
+for command in (demo, backends, build, conformance, convert, fit, inspect, validate, energy):
     app.command()(command)
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "mapped_molecule",
     "mapped_smiles_of_file",
     "part_of_smiles",
+    "unmapped_smiles",
 ]
 
 LONGEST_BOND = 1.5
@@ -109,6 +110,20 @@ def _parsed(smiles: str) -> Any:
     for atom, number in zip(molecule.GetAtoms(), numbers, strict=True):
         atom.SetAtomMapNum(number)
     return molecule
+
+
+@lru_cache(maxsize=65536)
+def unmapped_smiles(smiles: str) -> str:
+    """Return RDKit's canonical SMILES without map numbers and hydrogens: equal for equal molecules.
+
+    Raises:
+        TargetError: it is no SMILES.
+    """
+    Chem = _rdkit()
+    molecule = _parsed(smiles)
+    for atom in molecule.GetAtoms():
+        atom.SetAtomMapNum(0)
+    return str(Chem.MolToSmiles(Chem.RemoveHs(molecule)))
 
 
 def part_of_smiles(smiles: str, atoms: tuple[int, ...]) -> str:
