@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
-from ffbridge.errors import TargetError
+from ffbridge.errors import FFBridgeError, TargetError
 from ffbridge.targets.target import Target
 
-__all__ = ["Reading", "Rejected", "read_entries"]
+__all__ = ["DAMAGES", "Reading", "Rejected", "read_entries", "read_json", "said"]
+
+DAMAGES = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+"""What parsers, others' and ours, raise when data are of another shape than their format has: a text for a number."""
 
 TargetT = TypeVar("TargetT", bound=Target)
 Entry = TypeVar("Entry")
@@ -63,7 +68,7 @@ class Reading(Generic[TargetT]):
 
 
 def read_entries(entries: Iterable[tuple[str, Entry]], read: Callable[[str, Entry], TargetT]) -> Reading[TargetT]:
-    """Return what a function makes of named entries; those for which it raises TargetError are rejected."""
+    """Return what a function makes of named entries; those of which it can make nothing are rejected."""
     targets: list[TargetT] = []
     rejected: list[Rejected] = []
     for name, entry in entries:
@@ -71,4 +76,25 @@ def read_entries(entries: Iterable[tuple[str, Entry]], read: Callable[[str, Entr
             targets.append(read(name, entry))
         except TargetError as error:
             rejected.append(Rejected(name, str(error).removeprefix(f"target {name!r}: ")))
+        except FFBridgeError:
+            raise
+        except DAMAGES as error:
+            rejected.append(Rejected(name, f"is laid out in another way than its format: {said(error)}"))
     return Reading(tuple(targets), tuple(rejected))
+
+
+def said(error: Exception) -> str:
+    """Return what a foreign error says, in one line of readable length, with its kind: some say only a key."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds.
+
+    Raises:
+        TargetError: it cannot be read, or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise TargetError(f"{path}: cannot be read as JSON: {error}") from error

@@ -13,6 +13,7 @@ import numpy as np
 from ffbridge.errors import TargetError
 from ffbridge.targets.columns import Column, Sizes, columns, kinds, shape_of_flat, version
 from ffbridge.targets.kinds import KINDS
+from ffbridge.targets.reading import DAMAGES, said
 from ffbridge.targets.target import Target
 from ffbridge.writing import write_whole
 
@@ -109,8 +110,8 @@ def load(path: StrPath) -> tuple[Target, ...]:
 
     try:
         table = pyarrow.parquet.ParquetFile(path).read()
-    except (OSError, pyarrow.ArrowException) as error:
-        raise TargetError(f"{os.fspath(path)}: cannot be read as Parquet: {error}") from error
+    except (*DAMAGES, pyarrow.ArrowException) as error:
+        raise TargetError(f"{os.fspath(path)}: cannot be read as Parquet: {said(error)}") from error
     kind = _kind(table.schema.metadata or {}, path)
     _require_schema(table.schema, arrow_schema(kind), path)
     read = {column.name: table.column(column.name).combine_chunks() for column in columns(kind)}
@@ -168,7 +169,7 @@ def _row(kind: str, read: Mapping[str, Any], row: int, path: StrPath) -> Target:
     try:
         fields = {column.name: _value(column, read[column.name][row], sizes) for column in columns(kind)}
         return KINDS[kind](**fields)
-    except (TargetError, ValueError) as error:
+    except (TargetError, ValueError, RecursionError) as error:
         raise TargetError(f"{os.fspath(path)}: row {row}: {error}") from error
 
 
@@ -178,7 +179,10 @@ def _value(column: Column, scalar: Any, sizes: Sizes) -> Any:
             return None
         raise TargetError(f"{column.name}: missing")
     if column.type == "json":
-        return json.loads(scalar.as_py())
+        value = json.loads(scalar.as_py())
+        if not isinstance(value, dict):
+            raise TargetError(f"{column.name}: got a JSON {type(value).__name__}, expected an object")
+        return value
     if column.shape is None or column.is_text:
         return scalar.as_py()
     flat = scalar.values.to_numpy(zero_copy_only=False)

@@ -13,7 +13,7 @@ from ffbridge.errors import TargetError
 from ffbridge.targets.conversion import ENERGIES, LENGTHS
 from ffbridge.targets.kinds import ConformerTarget
 from ffbridge.targets.molecules import check_geometry, mapped_molecule
-from ffbridge.targets.reading import Reading, read_entries
+from ffbridge.targets.reading import DAMAGES, Reading, read_entries, said
 
 __all__ = ["read_descent"]
 
@@ -102,8 +102,8 @@ def _table(source: Any) -> Any:
         raise TargetError(f"{path}: the folder has no file *.arrow")
     try:
         return pyarrow.concat_tables([_one(file, pyarrow) for file in files])
-    except (OSError, pyarrow.ArrowException) as error:
-        raise TargetError(f"{path}: cannot be read as Arrow or Parquet: {error}") from error
+    except (*DAMAGES, pyarrow.ArrowException) as error:
+        raise TargetError(f"{path}: cannot be read as Arrow or Parquet: {said(error)}") from error
 
 
 def _one(file: Path, pyarrow: Any) -> Any:

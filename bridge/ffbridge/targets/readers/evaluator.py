@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from functools import cache
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from ffbridge.errors import TargetError
 from ffbridge.targets.kinds import ObservableTarget
-from ffbridge.targets.reading import Reading, read_entries
+from ffbridge.targets.reading import Reading, read_entries, read_json
 
 __all__ = ["read_evaluator"]
 
@@ -38,14 +37,15 @@ def read_evaluator(path: str | os.PathLike[str]) -> Reading[ObservableTarget]:
         TargetError: the file cannot be read, or is no data set.
     """
     file = Path(path)
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TargetError(f"{file}: cannot be read as JSON: {error}") from error
+    content = read_json(file)
     entries = content.get("properties") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not str(content.get("@type", "")).endswith("PhysicalPropertyDataSet"):
         raise TargetError(f"{file}: no PhysicalPropertyDataSet of OpenFF Evaluator")
-    return read_entries(((str(each.get("id", number)), each) for number, each in enumerate(entries)), _target)
+    return read_entries(((_name(number, each), each) for number, each in enumerate(entries)), _target)
+
+
+def _name(number: int, entry: Any) -> str:
+    return str(entry.get("id", number) if isinstance(entry, dict) else number)
 
 
 def _target(name: str, entry: dict[str, Any]) -> ObservableTarget:

@@ -11,7 +11,7 @@ from ffbridge.errors import TargetError
 from ffbridge.targets.conversion import energy_factor, length_factor
 from ffbridge.targets.kinds import ConformerTarget
 from ffbridge.targets.molecules import check_geometry, mapped_molecule
-from ffbridge.targets.reading import Reading, read_entries
+from ffbridge.targets.reading import DAMAGES, Reading, read_entries, said
 
 __all__ = ["read_extended_xyz"]
 
@@ -50,8 +50,8 @@ def read_extended_xyz(
     try:
         for number, frame in enumerate(iread(path, index=":", format="extxyz")):
             groups.setdefault(smiles or frame.info.get(smiles_key) or f"frame {number}", []).append((number, frame))
-    except (OSError, ValueError, KeyError, IndexError) as error:
-        raise TargetError(f"{os.fspath(path)}: cannot be read as extended XYZ: {error}") from error
+    except DAMAGES as error:
+        raise TargetError(f"{os.fspath(path)}: cannot be read as extended XYZ: {said(error)}") from error
 
     def target(name: str, frames: list[Any]) -> ConformerTarget:
         if name.startswith("frame "):

@@ -14,7 +14,7 @@ from ffbridge.errors import TargetError
 from ffbridge.targets.kinds import TorsionDrive
 from ffbridge.targets.molecules import check_geometry, mapped_molecule, mapped_smiles_of_file
 from ffbridge.targets.readers.grid import grid_point, require_grid
-from ffbridge.targets.reading import Reading, read_entries
+from ffbridge.targets.reading import DAMAGES, Reading, read_entries, said
 from ffbridge.units import KJ_PER_MOL_PER_HARTREE, NM_PER_ANGSTROM
 
 __all__ = ["read_torsion_profiles"]
@@ -92,8 +92,8 @@ def _scan(folder: Path) -> tuple[NDArray[np.int32], Floats]:
 
     try:
         frames = read(folder / "scan.xyz", index=":", format="xyz")
-    except (OSError, ValueError, KeyError, IndexError) as error:
-        raise TargetError(f"scan.xyz: cannot be read: {error}") from error
+    except DAMAGES as error:
+        raise TargetError(f"scan.xyz: cannot be read: {said(error)}") from error
     numbers = frames[0].numbers.astype(np.int32)
     for number, frame in enumerate(frames):
         if not np.array_equal(frame.numbers, numbers):
@@ -123,5 +123,5 @@ def _qdata(folder: Path) -> tuple[Floats, Floats]:
 def _read(path: Path, parse: Any) -> Any:
     try:
         return parse(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise TargetError(f"{path.name}: cannot be read: {error}") from error

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from itertools import product
+from math import prod
 from typing import Any
 
 from ffbridge.errors import TargetError
 
 __all__ = ["GridPoint", "grid_point", "missing_points", "require_grid"]
+
+LARGEST_GRID = 1_000_000
+"""Points: three dihedrals at every 4°, and more than that."""
 
 GridPoint = tuple[int, ...]
 """Angles of the driven dihedrals [degrees], as torsiondrive numbers them: whole, in (-180, 180]."""
@@ -31,11 +35,17 @@ def missing_points(
         found: those that are.
         spacing: of each dihedral [degrees].
         ranges: first and last angle of each dihedral [degrees]; a full turn if None.
+
+    Raises:
+        TargetError: the grid is larger than any that somebody computed.
     """
     axes = []
     for number, step in enumerate(spacing):
         first, last = ranges[number] if ranges else (step - 180, 180)
         axes.append(range(int(first), int(last) + 1, int(step)))
+    count = prod(max(0, (each.stop - each.start + each.step - 1) // each.step) for each in axes)
+    if count > LARGEST_GRID:
+        raise TargetError(f"grid_spacing: a grid of {count:.3g} points, expected {LARGEST_GRID} at most")
     # A range may go on beyond 180: the same angles as from -180.
     every = {tuple((angle + 179) % 360 - 179 for angle in point) for point in product(*axes)}
     return sorted(every - {tuple((angle + 179) % 360 - 179 for angle in point) for point in found})

@@ -15,7 +15,7 @@ from ffbridge.errors import TargetError
 from ffbridge.targets.kinds import OptimizedGeometry, TorsionDrive
 from ffbridge.targets.molecules import atomic_numbers_of, check_geometry, mapped_molecule
 from ffbridge.targets.readers.grid import GridPoint, grid_point, require_grid
-from ffbridge.targets.reading import Reading, read_entries
+from ffbridge.targets.reading import Reading, read_entries, read_json
 from ffbridge.units import KJ_PER_MOL_PER_HARTREE, NM_PER_BOHR
 
 __all__ = ["read_optimizations", "read_torsion_drives"]
@@ -185,10 +185,7 @@ def _need(item: Any, *path: str) -> Any:
 def _records(source: Any) -> list[tuple[str, Any]]:
     if isinstance(source, str | os.PathLike):
         path = Path(source)
-        try:
-            source = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise TargetError(f"{path}: cannot be read as JSON: {error}") from error
+        source = read_json(path)
         if not isinstance(source, list | dict):
             raise TargetError(f"{path}: holds a {type(source).__name__}, expected records")
     if isinstance(source, Mapping) and "specification" not in source:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ffbridge.errors import TargetError
+from ffbridge.errors import FFBridgeError, TargetError
 from ffbridge.targets.conversion import energy_factor, force_factor, length_factor
 from ffbridge.targets.kinds import ConformerTarget
 from ffbridge.targets.molecules import check_geometry, mapped_molecule
-from ffbridge.targets.reading import Reading, read_entries
+from ffbridge.targets.reading import DAMAGES, Reading, read_entries, said
 
 __all__ = ["read_spice"]
 
@@ -41,17 +41,26 @@ def read_spice(
     import h5py
 
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise TargetError(f"{os.fspath(path)}: cannot be read as HDF5: {error}") from error
-    with file:
-        names = list(file) if groups is None else list(groups)
-        if missing := [name for name in names if name not in file]:
-            raise TargetError(f"{os.fspath(path)}: has no group {missing[0]!r}")
-        wanted = [name for name in names if subsets is None or _text(file[name], "subset") in subsets]
-        return read_entries(
-            ((name, file[name]) for name in wanted), lambda name, group: _target(name, group, level_of_theory)
-        )
+        with h5py.File(path, "r") as file:
+            return _entries(file, os.fspath(path), groups, subsets, level_of_theory)
+    except FFBridgeError:
+        raise
+    except DAMAGES as error:
+        raise TargetError(f"{os.fspath(path)}: cannot be read as HDF5: {said(error)}") from error
+
+
+def _entries(
+    file: Any, path: str, groups: Collection[str] | None, subsets: Collection[str] | None, level_of_theory: str
+) -> Reading[ConformerTarget]:
+    names = list(file) if groups is None else list(groups)
+    if missing := [name for name in names if name not in file]:
+        raise TargetError(f"{path}: has no group {missing[0]!r}")
+    wanted = [name for name in names if subsets is None or _text(file[name], "subset") in subsets]
+
+    def read(name: str, file: Any) -> ConformerTarget:
+        return _target(name, file[name], level_of_theory)
+
+    return read_entries(((name, file) for name in wanted), read)
 
 
 def _target(name: str, group: Any, level_of_theory: str) -> ConformerTarget:

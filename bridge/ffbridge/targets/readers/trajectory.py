@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ffbridge.errors import TargetError
 from ffbridge.targets.kinds import ObservableTarget
+from ffbridge.targets.reading import DAMAGES, said
 
 __all__ = ["Trajectory", "read_trajectory", "with_trajectory"]
 
@@ -50,8 +51,8 @@ def read_trajectory(
     options: dict[str, Any] = {} if topology is None else {"top": os.fspath(topology)}
     try:
         found = mdtraj.load(os.fspath(path), stride=stride, **options)
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
-        raise TargetError(f"{os.fspath(path)}: MDTraj cannot read it: {error}") from error
+    except DAMAGES as error:
+        raise TargetError(f"{os.fspath(path)}: MDTraj cannot read it: {said(error)}") from error
     positions = found.xyz.astype(np.float64)
     if not np.isfinite(positions).all():
         frame, atom, _ = np.argwhere(~np.isfinite(positions))[0]
