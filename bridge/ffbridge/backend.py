@@ -43,7 +43,8 @@ class Capabilities:
             ``float32``, ``float64``, ``complex64``, ``complex128``, ``float8_e4m3fn`` and its kin.
         refused: dtypes that it does not hold now, with the reason and the remedy, where those are worth telling.
         carried: the dtypes among `dtypes` that it cannot move by DLPack itself. They cross as unsigned integers of the
-            same size, through `Backend.view`.
+            same size, through `Backend.view`; where the other side has no `view`, by way of NumPy, which has. For every
+            dtype of the standard but ``complex128``, which no integer is as large as.
         devices: kinds of devices: ``cpu``, ``cuda``.
         strides: the strides that it imports without a copy.
         alignment: the bytes to which memory must be aligned for an import without a copy.
@@ -53,6 +54,7 @@ class Capabilities:
         hides_read_only: its `Backend.export` shows read-only memory to consumers that are not `versioned`, which
             otherwise get a copy.
         view_copies: `Backend.view` copies.
+        copies: its ``from_dlpack`` copies whatever it is given.
         automatic_differentiation: the framework is a host: `Backend.differentiable` and `Backend.gradient` go through
             engines of any framework.
     """
@@ -68,6 +70,7 @@ class Capabilities:
     versioned: bool = True
     hides_read_only: bool = False
     view_copies: bool = False
+    copies: bool = False
     automatic_differentiation: bool = False
 
 
@@ -186,6 +189,15 @@ class Backend(Plugin):
         """
         return function
 
+    def beside(self, array: Array) -> Mapping[str, Any]:
+        """Options by which functions of `namespace` such as ``arange`` make arrays where an array is.
+
+        The array API standard's ``device``, by default; none for frameworks that have no such option.
+        """
+        from array_api_compat import device
+
+        return {"device": device(array)}
+
     def take(self, values: Array, rows: Array) -> Array:
         """``values[rows]``, of indices that are known to be in range."""
         return self.namespace.take(values, rows, axis=0)
@@ -259,6 +271,6 @@ class Backend(Plugin):
         aligned = f" aligned to {can.alignment} bytes" if can.alignment > 1 else ""
         return (
             f"dtypes: {', '.join(sorted(can.dtypes))}",
-            f"aliases {taken}{aligned}",
+            "copies what it imports" if can.copies else f"aliases {taken}{aligned}",
             "arrays are immutable" if can.immutable else "arrays can be written",
         )

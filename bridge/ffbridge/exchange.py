@@ -20,7 +20,12 @@ __all__ = ["Transfer", "share", "to", "transfer"]
 
 
 _ASKED = Obstacle("a copy was asked for", "")
-_BITS = {"bfloat16": "uint16", **dict.fromkeys(FLOAT8, "uint8")}
+_BITS = {
+    **{f"{kind}{size}": f"uint{size}" for kind in ("int", "uint", "float") for size in (8, 16, 32, 64)},
+    **dict.fromkeys(FLOAT8 | {"bool"}, "uint8"),
+    "bfloat16": "uint16",
+    "complex64": "uint64",
+}
 _PROBED: WeakSet[type] = WeakSet()
 
 
@@ -142,22 +147,18 @@ def _across(
         )
         in_place = found is None
         if in_place and late is None:
-            found = _ASKED if copy else _promise(layout, producer, consumer, copy, shared)
+            found = _copied(consumer) or (_ASKED if copy else _promise(layout, producer, consumer, copy, shared))
         if found is not None:
             reason = reason or found.reason
             if copy is False:
                 _refuse(array, producer, consumer, found)
-            if in_place and gives.immutable:
-                # The framework that writes copies in one call; the other would trace and compile a copy.
-                late = {}
-            else:
+            if not in_place:
                 array = producer.copy(array)
-    if name in can.carried or name in gives.carried:
-        array, carried = _import_bits(array, producer, consumer, copy, name)
-        reason = reason or carried
-    else:
-        array = _import(array, producer, consumer)
-    return (array if late is None else consumer.copy(array, **late)), reason
+            elif not can.copies:
+                # The framework that writes copies in one call; an immutable one would trace and compile a copy.
+                array, late = (array, {}) if gives.immutable else (producer.copy(array), late)
+    array, carried = _hand_over(array, producer, consumer, copy, name)
+    return (array if late is None else consumer.copy(array, **late)), reason or carried
 
 
 def _crosses_host(array: Array, producer: Backend, consumer: Backend, device: str) -> bool:
@@ -226,6 +227,13 @@ def _admit(array: Array, producer: Backend, consumer: Backend) -> str:
     return name
 
 
+def _copied(consumer: Backend) -> Obstacle | None:
+    """What a consumer does that aliases nothing."""
+    if not consumer.capabilities.copies:
+        return None
+    return Obstacle(f"{consumer.name} copies whatever it imports", "allow a copy (copy=None)")
+
+
 def _promise(
     layout: Layout | None, producer: Backend, consumer: Backend, copy: bool | None, shared: bool
 ) -> Obstacle | None:
@@ -260,6 +268,24 @@ def _import(array: Array, producer: Backend, consumer: Backend) -> Array:
         raise ExchangeError(
             f"{consumer.name} cannot import {_what(array, producer)}: {type(error).__name__}: {error}"
         ) from error
+
+
+def _hand_over(
+    array: Array, producer: Backend, consumer: Backend, copy: bool | None, dtype: str
+) -> tuple[Array, str | None]:
+    """The array in the consumer, and the reason if its dtype has made it be copied."""
+    if dtype not in consumer.capabilities.carried and dtype not in producer.capabilities.carried:
+        return _import(array, producer, consumer), None
+    if HOST not in (producer.name, consumer.name) and not (_reinterprets(producer) and _reinterprets(consumer)):
+        host = get_backend(HOST)
+        array, first = _hand_over(array, producer, host, copy, dtype)
+        array, second = _hand_over(array, host, consumer, copy, dtype)
+        return array, first or second
+    return _import_bits(array, producer, consumer, copy, dtype)
+
+
+def _reinterprets(backend: Backend) -> bool:
+    return type(backend).view is not Backend.view
 
 
 def _import_bits(

@@ -18,8 +18,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from array_api_compat import device
-
 from ffbridge.backend import Array
 from ffbridge.registry import backend_of
 
@@ -141,7 +139,9 @@ class Linear(Mapping):
 
     def _rows(self, xp: Any) -> Array:
         """Return the interaction of each entry, ``(n_entries,)``: how many rows end at or before it."""
-        entries = xp.arange(self.columns.shape[0], dtype=self.offsets.dtype, device=device(self.offsets))
+        entries = xp.arange(
+            self.columns.shape[0], dtype=self.offsets.dtype, **backend_of(self.offsets).beside(self.offsets)
+        )
         return xp.searchsorted(self.offsets[1:], entries, side="right")
 
 

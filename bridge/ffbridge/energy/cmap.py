@@ -12,10 +12,9 @@ from functools import cache
 from math import pi, sqrt
 from typing import Any
 
-import array_api_compat
-
 from ffbridge.backend import Array
 from ffbridge.energy.bonded_form import BondedForm, Derivatives
+from ffbridge.registry import backend_of
 
 __all__ = ["CMAP", "cmap"]
 
@@ -65,7 +64,7 @@ def _distances(xp: Any, q: Dihedral, energy: Array) -> tuple[Array, Array]:
     """
     size = energy.shape[1]
     steps = xp.atan2(q[1], q[0])[:, None, :] * (size / (2.0 * pi))
-    points = xp.arange(size, dtype=energy.dtype, device=array_api_compat.device(energy))
+    points = xp.arange(size, dtype=energy.dtype, **backend_of(energy).beside(energy))
     s = steps - points[:, None]
     s = s - size * xp.round(s / size)
     side = xp.where(s >= 0, xp.ones_like(s), -1.0)
@@ -74,8 +73,7 @@ def _distances(xp: Any, q: Dihedral, energy: Array) -> tuple[Array, Array]:
 
 def _interpolation(xp: Any, energy: Array) -> Array:
     """Return C, ``(size, size)``."""
-    device = array_api_compat.device(energy)
-    return xp.asarray(_inverse(energy.shape[1]), dtype=energy.dtype, device=device)
+    return xp.asarray(_inverse(energy.shape[1]), dtype=energy.dtype, **backend_of(energy).beside(energy))
 
 
 @cache

@@ -25,11 +25,20 @@ _ROWS = np.array([2, 0, 0, 1], dtype=np.int32)
 
 _FUNCTIONS: dict[str, Callable[[Any, Array, Array, Array], Array]] = {
     "arange": lambda xp, a, b, rows: xp.arange(5, dtype=a.dtype) + a[0, 0],
+    "asarray": lambda xp, a, b, rows: xp.asarray([[1.0, 2.0], [0.5, -3.0]], dtype=a.dtype),
+    "astype": lambda xp, a, b, rows: a * xp.astype(a > b, a.dtype),
     "atan2": lambda xp, a, b, rows: xp.atan2(a - 1, b - 1),
     "broadcast_to": lambda xp, a, b, rows: xp.broadcast_to(a[:1, :], (3, 4)) * b,
+    "clip": lambda xp, a, b, rows: xp.clip(a - 1, min=0.0),
     "concat": lambda xp, a, b, rows: xp.concat([a, b], axis=0),
     "cos": lambda xp, a, b, rows: xp.cos(a),
+    "cross": lambda xp, a, b, rows: xp.linalg.cross(a, b, axis=-2),
     "exp": lambda xp, a, b, rows: xp.exp(-a),
+    "floor": lambda xp, a, b, rows: xp.floor(3 * a - 1),
+    "isdtype": lambda xp, a, b, rows: xp.asarray(
+        [float(xp.isdtype(each.dtype, "real floating")) for each in (a, rows)], dtype=a.dtype
+    ),
+    "matmul": lambda xp, a, b, rows: xp.matmul(xp.permute_dims(a, (1, 0)), b),
     "permute_dims": lambda xp, a, b, rows: xp.permute_dims(xp.reshape(a, (3, 2, 2)), (2, 0, 1)),
     "reshape": lambda xp, a, b, rows: xp.reshape(a, (2, -1)),
     "round": lambda xp, a, b, rows: xp.round(3 * a),
@@ -41,7 +50,6 @@ _FUNCTIONS: dict[str, Callable[[Any, Array, Array, Array], Array]] = {
     "stack": lambda xp, a, b, rows: xp.stack([a, b], axis=1),
     "sum": lambda xp, a, b, rows: xp.sum(a * b, axis=0),
     "take": lambda xp, a, b, rows: xp.take(a, rows, axis=0),
-    "vecdot": lambda xp, a, b, rows: xp.linalg.vecdot(a, b),
     "where": lambda xp, a, b, rows: xp.where(a > b, a, xp.zeros_like(b)) + xp.ones_like(a),
 }
 """Calls of the functions that energies use, as they use them, by name."""
@@ -81,6 +89,18 @@ def _function(backend: Backend, name: str) -> str | None:
     found = call(backend.namespace, there(a, backend), there(b, backend), there(_ROWS, backend))
     expected = call(get_backend("numpy").namespace, a, b, _ROWS)
     close(f"{name}()", take_home(found), np.asarray(expected), _tolerance(backend))
+    return None
+
+
+def _beside(backend: Backend) -> str | None:
+    """What `beside` gives makes arrays where another one is."""
+    if refused := _no_energies(backend):
+        return refused
+    array = there(_ROWS, backend)
+    made = backend.namespace.arange(3, dtype=array.dtype, **backend.beside(array))
+    place, expected = backend.device(made), backend.device(array)
+    expect(place == expected, f"an array made beside one on {expected} is on {place}")
+    expect(take_home(made).tolist() == [0, 1, 2], "arange(3), made beside another array, is not 0, 1, 2")
     return None
 
 
@@ -209,6 +229,12 @@ CHECKS: tuple[Check[Backend], ...] = (
         about="the functions of the array API standard that energies use",
         cases=_cases(*_FUNCTIONS),
         run=_function,
+    ),
+    Check(
+        name="functions/beside",
+        about="arrays are made on the device of another one, by the options of beside()",
+        cases=_cases(),
+        run=_beside,
     ),
     Check(
         name="functions/segment_sum",

@@ -79,6 +79,50 @@ class BufferBackend(Backend):
         return Buffer(np.array(array.array, dtype=dtype, order="C", copy=True))
 
 
+class WordSpace:
+    """Takes whole numbers alone, and copies them."""
+
+    @staticmethod
+    def from_dlpack(source):
+        array = np.from_dlpack(source)
+        if array.dtype.kind != "u":
+            raise BufferError("not a whole number")
+        return Words(array.copy())
+
+
+class Words:
+    """An array of which only whole numbers leave by DLPack."""
+
+    def __init__(self, array):
+        self.array = array
+        self.shape = array.shape
+
+    def __dlpack__(self, **options):
+        if self.array.dtype.kind != "u":
+            raise BufferError("not a whole number")
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return (1, 0)
+
+
+class WordBackend(BufferBackend):
+    """Copies what it imports, and moves floats as whole numbers."""
+
+    name = "words"
+    capabilities = Capabilities(
+        dtypes=frozenset({"float32", "float64"}), carried=frozenset({"float32", "float64"}), copies=True
+    )
+    namespace = WordSpace
+    array_types = (Words,)
+
+    def copy(self, array, *, dtype=None, device=None):
+        return Words(np.array(array.array, dtype=dtype, order="C", copy=True))
+
+    def view(self, array, dtype):
+        return Words(array.array.view(dtype))
+
+
 @pytest.fixture
 def buffers(monkeypatch):
     """The backend, registered for one test."""
@@ -87,6 +131,7 @@ def buffers(monkeypatch):
     )
     monkeypatch.setattr(registry, "_OWNERS", WeakKeyDictionary())
     registry.register_backend(BufferBackend())
+    registry.register_backend(WordBackend())
 
 
 def floats(*shape):
@@ -118,6 +163,42 @@ def test_a_consumer_of_contiguous_memory(buffers):
         assert not moved.zero_copy
         np.testing.assert_array_equal(moved.array.array, other)
     assert transfer(source.T, "buffer").reason == "not C-contiguous"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_consumer_that_copies(buffers, dtype):
+    source = aligned_copy(floats(2, 3).astype(dtype))
+    for other, told in ((source, "words copies whatever it imports"), (source[::-1], None)):
+        for copy in (None, True):
+            moved = transfer(other, "words", copy=copy)
+            assert not moved.zero_copy
+            assert told in (None, moved.reason)
+            assert moved.array.array.dtype == dtype
+            np.testing.assert_array_equal(moved.array.array, other)
+    assert share(source, "words").reason == "words copies whatever it imports"
+    with pytest.raises(ExchangeError, match=r"copies whatever it imports; allow a copy \(copy=None\)"):
+        to(source, "words", copy=False)
+    assert "copies what it imports" in registry.get_backend("words").abilities()
+
+
+def test_it_copies_once(buffers, monkeypatch):
+    """What copies as it imports is not given a copy."""
+    monkeypatch.setattr(BufferBackend, "copy", lambda *arguments, **options: pytest.fail("copied before"))
+    source = Buffer(floats(3))
+    assert to(source, "words").array.tolist() == [0, 1, 2]
+    assert to(source, "words", copy=True).array.tolist() == [0, 1, 2]
+
+
+def test_floats_as_whole_numbers_where_the_other_side_cannot_reinterpret(buffers):
+    """By way of NumPy, and its memory is still that of the source where nobody copies."""
+    source = Words(floats(2, 3))
+    there = transfer(source, "buffer")
+    assert there.zero_copy
+    assert np.shares_memory(there.array.array, source.array)
+    np.testing.assert_array_equal(there.array.array, source.array)
+    back = transfer(there.array, "words")
+    assert back.reason == "words copies whatever it imports"
+    np.testing.assert_array_equal(back.array.array, source.array)
 
 
 @pytest.mark.parametrize(("lies", "reason"), [("contiguous", None), ("transposed", "not C-contiguous")])
