@@ -11,7 +11,7 @@ STAMP := $(VENV)/installed-$(shell cat $(SOURCES) | cksum | cut -d ' ' -f 1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CONSTRAINED := --constraint constraints.txt
 
-.PHONY: help demo test test-all lint format bench env clean
+.PHONY: help demo test test-all lint format bench data env clean
 
 help:
 	@echo "make demo      the main job on real molecules"
@@ -20,6 +20,7 @@ help:
 	@echo "make lint      ruff and mypy"
 	@echo "make format    ruff writes the format"
 	@echo "make bench     the benchmark suite: tables and ratios in benchmarks/results"
+	@echo "make data      the targets of data/qc by quantum chemistry: what is not there already"
 	@echo "make env       the environment alone, in $(VENV)"
 	@echo "make clean     removes the environment and caches"
 
@@ -31,7 +32,7 @@ $(STAMP): $(SOURCES)
 	$(PYTHON) -m venv $(VENV)
 	rm -f $(VENV)/installed-*
 	$(PIP) install $(CONSTRAINED) hatchling editables
-	$(PIP) install $(CONSTRAINED) --no-build-isolation --editable ".[all,dev,examples]"
+	$(PIP) install $(CONSTRAINED) --no-build-isolation --editable ".[all,dev,examples,qc]"
 	$(PIP) install --no-build-isolation --no-deps --editable tests/example_plugin
 	touch $@
 
@@ -55,6 +56,9 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+data: $(STAMP)
+	$(BIN)/python -m data.qc --processes $(shell nproc)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

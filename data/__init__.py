@@ -1,0 +1,1 @@
+"""Reference data of this repository, and the programs that made them."""

@@ -1,0 +1,85 @@
+"""The programs that compute energies and gradients, in their own units: bohr, hartree."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["GFN2", "Program", "PySCF"]
+
+Floats = NDArray[np.float64]
+
+
+class Program(Protocol):
+    """Energies and gradients of one molecule by one method.
+
+    Attributes:
+        level_of_theory: method and basis.
+        stated: the program with its version and settings, for provenance.
+    """
+
+    level_of_theory: str
+    stated: dict[str, Any]
+
+    def energy_and_gradient(self, positions: Floats) -> tuple[float, Floats]:
+        """Return the energy [hartree] and its gradient ``(n_atoms, 3)`` [hartree/bohr] at ``(n_atoms, 3)`` [bohr]."""
+        ...
+
+
+class GFN2:
+    """GFN2-xTB (C. Bannwarth, S. Ehlert, S. Grimme, J. Chem. Theory Comput. 15, 1652 (2019)) by tblite."""
+
+    level_of_theory = "gfn2-xtb"
+    ACCURACY = 0.01
+    """Of the self-consistent charges, relative to tblite's default: gradients have noise below 1e-7 hartree/bohr."""
+
+    def __init__(self, atomic_numbers: NDArray[np.int32]) -> None:
+        self._numbers = atomic_numbers
+        self.stated: dict[str, Any] = {"program": "tblite", "version": version("tblite"), "accuracy": self.ACCURACY}
+
+    def energy_and_gradient(self, positions: Floats) -> tuple[float, Floats]:
+        """Return the energy [hartree] and its gradient ``(n_atoms, 3)`` [hartree/bohr] at ``(n_atoms, 3)`` [bohr].
+
+        Every call begins anew, not from the charges of the call before: the numbers depend on the positions alone.
+        """
+        from tblite.interface import Calculator
+
+        calculator = Calculator("GFN2-xTB", self._numbers, positions)
+        calculator.set("verbosity", 0)
+        calculator.set("accuracy", self.ACCURACY)
+        found = calculator.singlepoint()
+        return float(found.get("energy")), np.array(found.get("gradient"))
+
+
+class PySCF:
+    """Restricted Kohn-Sham or Hartree-Fock by PySCF."""
+
+    def __init__(self, atomic_numbers: NDArray[np.int32], *, functional: str, basis: str) -> None:
+        self._numbers, self._functional, self._basis = atomic_numbers, functional, basis
+        self.level_of_theory = f"{functional}/{basis}".lower()
+        self.stated: dict[str, Any] = {"program": "PySCF", "version": version("pyscf")}
+
+    def energy_and_gradient(self, positions: Floats) -> tuple[float, Floats]:
+        """Return the energy [hartree] and its gradient ``(n_atoms, 3)`` [hartree/bohr] at ``(n_atoms, 3)`` [bohr]."""
+        method = self._solved(positions)
+        return float(method.e_tot), np.array(method.nuc_grad_method().kernel())
+
+    def hessian(self, positions: Floats) -> Floats:
+        """Return the analytic ``(n_atoms, 3, n_atoms, 3)`` [hartree/bohr²]."""
+        found = np.array(self._solved(positions).Hessian().kernel())
+        return found.transpose(0, 2, 1, 3)
+
+    def _solved(self, positions: Floats) -> Any:
+        from pyscf import dft, gto
+
+        atoms = [(int(number), xyz) for number, xyz in zip(self._numbers, positions, strict=True)]
+        molecule = gto.M(atom=atoms, unit="bohr", basis=self._basis, verbose=0)
+        method = dft.RKS(molecule, xc=self._functional)
+        method.conv_tol = 1e-10
+        method.kernel()
+        if not method.converged:
+            raise RuntimeError(f"PySCF: {self.level_of_theory} does not converge")
+        return method
