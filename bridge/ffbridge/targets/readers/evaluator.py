@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,12 @@ QUANTITIES = {
     "SolvationFreeEnergy": ("solvation_free_energy", "kJ/mol"),
 }
 """Evaluator's properties: the quantity's name here, and the unit that values are converted to."""
+
+_FACTOR = r"(?:[^\W\d]\w*(?:\s*(?:\*\*|\^)\s*\(?-?\d{1,2}\)?)?|\d{1,6}(?:\.\d{1,6})?)"
+UNIT = re.compile(rf"\s*\(?{_FACTOR}(?:\)?\s*[*/ ]\s*\(?{_FACTOR})*\)?\s*")
+"""Units that pint is given: names with small powers, multiplied and divided. It would work out ``9**9**9**9`` too."""
+
+LONGEST_UNIT = 200
 
 PHASES = {1: "solid", 2: "liquid", 4: "gas"}
 """Evaluator's phases are sums of these."""
@@ -78,6 +85,8 @@ def _target(name: str, entry: dict[str, Any]) -> ObservableTarget:
 
 def _number(entry: dict[str, Any], field: str, unit: str) -> float | None:
     """Return a quantity in a unit, None if it is not there."""
+    from tokenize import TokenError
+
     from pint import PintError
 
     stored = entry.get(field)
@@ -87,10 +96,13 @@ def _number(entry: dict[str, Any], field: str, unit: str) -> float | None:
         raise TargetError(f"{field}: got {stored!r}, expected a value with a unit")
     if not stored.get("unit"):
         raise TargetError(f"{field}: the unit is missing, expected one of {unit}")
+    text = stored["unit"]
+    if not isinstance(text, str) or len(text) > LONGEST_UNIT or not UNIT.fullmatch(text):
+        raise TargetError(f"{field}: the unit {str(text)[:LONGEST_UNIT]!r} is no product of units and their powers")
     try:
-        found = _units().Quantity(float(stored["value"]), stored["unit"]).to("dimensionless" if unit == "1" else unit)
-    except (PintError, AttributeError, TypeError, ValueError) as error:
-        raise TargetError(f"{field}: the unit {stored['unit']!r} does not convert to {unit}: {error}") from error
+        found = _units().Quantity(float(stored["value"]), text).to("dimensionless" if unit == "1" else unit)
+    except (PintError, TokenError, ArithmeticError, AttributeError, TypeError, ValueError) as error:
+        raise TargetError(f"{field}: the unit {text!r} does not convert to {unit}: {error}") from error
     return float(found.magnitude)
 
 
