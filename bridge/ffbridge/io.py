@@ -106,7 +106,7 @@ def _write(file: Path, content: bytes) -> None:
         write_whole(file, content)
     except OSError as error:
         raise BundleFileError(
-            f"{file}: cannot be written: {error.strerror or error}. Check that the folder {file.resolve().parent} "
+            f"{file}: cannot be written: {error.strerror or error}. Check that the folder {file.absolute().parent} "
             f"exists, is writable and has {len(content)} bytes of space"
         ) from error
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import ffbridge
 from ffbridge.errors import BundleFileError
+from ffbridge.writing import remove_abandoned, write_whole
 
 from .pool import run_records
 from .records import Record, read_records
@@ -95,31 +96,42 @@ def build_bundles(
     """
     start = perf_counter()
     source, folder = Path(source), Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_folder(folder)
     force_field = force_field if force_field.endswith(".offxml") else f"{force_field}.offxml"
     options = {"force_field": force_field, "folder": str(folder), "allow_undefined_stereo": allow_undefined_stereo}
     command = [sys.executable, "-m", "ffbridge.building.worker", json.dumps(options)]
     outcomes: list[Outcome] = []
-    with _alone_in(folder), (folder / FAILURES).open("w", encoding="utf-8") as failures:
+    with _alone_in(folder):
         results = run_records(read_records(source), command, jobs=jobs or os.cpu_count() or 1, seconds=seconds)
         for outcome in map(_outcome, results):
             outcomes.append(outcome)
-            if outcome.status == "failed":
-                failures.write(json.dumps(_entry(outcome)) + "\n")
-                failures.flush()
             if on_outcome is not None:
                 on_outcome(outcome)
-        _write_manifest(folder / MANIFEST, source, force_field, outcomes)
+        outcomes.sort(key=lambda outcome: outcome.number)
+        failures = [_entry(outcome) for outcome in outcomes if outcome.status == "failed"]
+        _write(folder / FAILURES, "".join(json.dumps(entry) + "\n" for entry in failures))
+        _write(folder / MANIFEST, json.dumps(_manifest(source, force_field, outcomes), indent=1) + "\n")
     counts = {status: sum(each.status == status for each in outcomes) for status in ("built", "kept", "failed")}
     return BuildReport(
         n_built=counts["built"], n_kept=counts["kept"], n_failed=counts["failed"], seconds=perf_counter() - start
     )
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BundleFileError(f"{folder}: the folder cannot be made: {error.strerror or error}") from error
+
+
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Keep other runs out of the folder, and what killed processes left unfinished."""
-    with (folder / LOCK).open("w") as lock:
+    try:
+        lock = (folder / LOCK).open("w")
+    except OSError as error:
+        raise BundleFileError(f"{folder}: the folder cannot be written: {error.strerror or error}") from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -134,8 +146,16 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _remove_unfinished(folder: Path) -> None:
-    for path in folder.glob(".*.ffb.*.part"):
-        path.unlink(missing_ok=True)
+    for names in (".*.ffb.*.part", f".{MANIFEST}.*.part", f".{FAILURES}.*.part"):
+        for path in folder.glob(names):
+            remove_abandoned(path)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_whole(path, text.encode())
+    except OSError as error:
+        raise BundleFileError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def _outcome(result: tuple[Record, dict[str, Any]]) -> Outcome:
@@ -148,18 +168,14 @@ def _entry(outcome: Outcome) -> dict[str, Any]:
     return {"number": outcome.number, "name": outcome.name, **outcome.details}
 
 
-def _write_manifest(path: Path, source: Path, force_field: str, outcomes: list[Outcome]) -> None:
-    ordered = sorted(outcomes, key=lambda outcome: outcome.number)
-    content = {
+def _manifest(source: Path, force_field: str, outcomes: list[Outcome]) -> dict[str, Any]:
+    return {
         "format": "ffbridge-build",
         "version": 1,
         "ffbridge": ffbridge.__version__,
         "source": source.name,
         "force_field": force_field,
-        "n_molecules": len(ordered),
-        "n_failed": sum(outcome.status == "failed" for outcome in ordered),
-        "bundles": [_entry(outcome) for outcome in ordered if outcome.status != "failed"],
+        "n_molecules": len(outcomes),
+        "n_failed": sum(outcome.status == "failed" for outcome in outcomes),
+        "bundles": [_entry(outcome) for outcome in outcomes if outcome.status != "failed"],
     }
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(path)
