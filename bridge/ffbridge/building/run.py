@@ -75,9 +75,9 @@ def build_bundles(
 ) -> BuildReport:
     """Write a bundle for each molecule of a file, in several processes.
 
-    A molecule that fails, takes too long, or ends its process is listed in ``failures.jsonl`` (a JSON object to a line)
-    as soon as that happens, and the others go on. ``manifest.json``, written at the end, lists the bundles with their
-    content hashes, in the order of the input. A run that was stopped goes on where it was when started again: bundles
+    A molecule that fails, takes too long, or ends its process is listed in ``failures.jsonl`` (a JSON object to a
+    line), and the others go on. ``manifest.json`` lists the bundles with their content hashes. Both are written at the
+    end, in the order of the input. A run that was stopped goes on where it was when started again: bundles
     that are there are verified and kept, failures are tried again. Files are written whole or not at all.
 
     Args:
