@@ -124,7 +124,7 @@ def _kind(metadata: Mapping[bytes, bytes], path: StrPath) -> str:
     try:
         stated = json.loads(metadata[METADATA])
         form, kind, number = stated["format"], stated["kind"], stated["version"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise TargetError(
             f"{os.fspath(path)}: a Parquet file without the metadata 'ffbridge': no targets of this standard. "
             "What other programs write is read by fb.targets.read_descent and its like"
