@@ -61,6 +61,11 @@ def a_map(columns=valid.CMAP_4, **settings):
     return {"tables": {"map": columns}, "terms": {"map": valid.term("cmap", "map", "identity", settings)}}
 
 
+def two_maps():
+    parts = a_map(size=4)
+    return parts | {"terms": parts["terms"] | {"other_map": valid.term("cmap", "map", "identity", {"size": 5})}}
+
+
 OFFSETS, COLUMNS, WEIGHTS = (f"terms/improper_torsions/mapping/{part}" for part in ("offsets", "columns", "weights"))
 
 # name: rule, path of the fault, title, document patch, changed arrays, of the valid vector `full`
@@ -73,6 +78,8 @@ CHANGES = {
     "other_format": ("D-2", "format", "another format", {"format": "bundle"}, {}),
     "major_version": ("D-3", "version", "a later major version", {"version": "2.0"}, {}),
     "version_with_zero": ("D-3", "version", "a minor version with a leading zero", {"version": "1.01"}, {}),
+    "version_with_newline": ("D-3", "version", "a version that ends with a line feed, which some dialects of regular expressions overlook", {"version": "1.0\n"}, {}),
+    "name_with_newline": ("D-4", "models", "a name that ends with a line feed", {"models": {"other\n": {"version": "", "framework": "", "sha256": ""}}}, {}),
     "name_with_slash": ("D-4", "models", "a name with a slash", {"models": {"a/b": {"version": "", "framework": "", "sha256": ""}}}, {}),
     "key_without_pattern": ("D-5", "tables/bonds/keys/2", "a key without pattern", in_table("bonds", keys=[*FULL_KEYS[:2], {"handler": "Bonds"}]), {}),
     "key_with_empty_text": ("D-5", "tables/bonds/keys/0/handler", "a key with an empty handler", in_table("bonds", keys=[{"handler": "", "pattern": "a"}, *FULL_KEYS[1:]]), {}),
@@ -111,6 +118,7 @@ CHANGES = {
     "map_without_size": ("S-2", "terms/map/settings", "a map without its size", a_map(), MAP_ARRAYS),
     "map_too_small": ("S-1", "terms/map/settings/size", "a map of 3 points along each angle", a_map(size=3), MAP_ARRAYS),
     "map_of_another_size": ("T-1", "tables/map/columns", "16 columns for a map of 5 by 5", a_map(size=5), MAP_ARRAYS),
+    "maps_of_two_sizes": ("T-1", "tables/map/columns", "a table of 16 columns used by maps of 4 by 4 and of 5 by 5", two_maps(), MAP_ARRAYS | {"terms/other_map/indices": ints([[0, 1, 2, 3, 1, 2, 3, 0]])}),
     "map_transposed": ("T-1", "tables/map/columns", "columns of a map with the first index running fastest", a_map({"columns": [f"energy_{a}_{b}" for b in range(4) for a in range(4)], "units": ["kJ/mol"] * 16}, size=4), MAP_ARRAYS),
     "atom_twice_in_dihedral": ("I-5", "terms/map/indices[0]", "a map's second dihedral with an atom twice", a_map(size=4), MAP_ARRAYS | {"terms/map/indices": ints([[0, 1, 2, 3, 1, 2, 3, 1]])}),
     "method_of_another_form": ("S-3", "terms/vdw/settings/method", "Lennard-Jones by a reaction field", settings("vdw", method="reaction_field"), {}),
@@ -285,6 +293,14 @@ def vectors():
         "path": "terms/vdw/mapping[2]",
         "base": "increments",
         "arrays": {"terms/vdw/mapping/weights": array([1, 1, 1, 3, 1, 5], "float32")},
+    }
+    made["increments_as_values"] = {
+        "title": "a table whose rows are increments of one term and values of another",
+        "rule": "T-7",
+        "path": "tables/vdw/values[1]",
+        "base": "increments",
+        "document": {"terms": {"other": valid.term("lennard_jones", "vdw", "select", valid.NO_CUTOFF_VDW)}},
+        "arrays": {"terms/other/indices": ints([[0]]), "terms/other/mapping/index": ints([0])},
     }
     for name, (rule, title, _) in _made_files().items():
         made[name] = {"title": title, "rule": rule, "path": "", "file": f"{name}.ffb"}
