@@ -19,6 +19,7 @@ __all__ = [
     "MissingDependencyError",
     "ModelError",
     "RegistrationError",
+    "ReweightingWarning",
     "TargetError",
     "UnknownNameError",
     "UnsupportedError",
@@ -56,6 +57,10 @@ class ModelError(FFBridgeError, ValueError):
 
 class RegistrationError(FFBridgeError, ValueError):
     """A plug-in cannot be registered: its name is taken, or it is not what it claims to be."""
+
+
+class ReweightingWarning(UserWarning):
+    """An average over an ensemble is made by few frames of a trajectory that other parameters made."""
 
 
 class TargetError(FFBridgeError, ValueError):

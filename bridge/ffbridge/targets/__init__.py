@@ -14,7 +14,7 @@ from ffbridge.targets.kinds import (
     OptimizedGeometry,
     TorsionDrive,
 )
-from ffbridge.targets.losses import Part, Scales, effective_sample_size, reweighting
+from ffbridge.targets.losses import Part, Scales
 from ffbridge.targets.matching import smiles_of
 from ffbridge.targets.objective import Comparison, Objective, loss, objective
 from ffbridge.targets.prior import Prior
@@ -32,6 +32,7 @@ from ffbridge.targets.readers import (
 )
 from ffbridge.targets.reading import Reading, Rejected
 from ffbridge.targets.relax import HeldDihedrals, Relaxed, relax
+from ffbridge.targets.reweighting import Observable, effective_sample_size, reweighting
 from ffbridge.targets.storage import arrow_schema, load, save
 from ffbridge.targets.target import MoleculeTarget, Target
 
@@ -46,6 +47,7 @@ __all__ = [
     "Identifiability",
     "MoleculeTarget",
     "Objective",
+    "Observable",
     "ObservableTarget",
     "OptimizedGeometry",
     "Part",

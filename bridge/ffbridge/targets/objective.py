@@ -27,11 +27,12 @@ from ffbridge.targets.losses.energies import EnergyLoss, Offset
 from ffbridge.targets.losses.geometries import GeometryLoss
 from ffbridge.targets.losses.hessians import HessianCoordinates, HessianLoss
 from ffbridge.targets.losses.interactions import InteractionLoss
-from ffbridge.targets.losses.observables import ObservableLoss, effective_sample_size
+from ffbridge.targets.losses.observables import ObservableLoss
 from ffbridge.targets.losses.part import Part, Scales
 from ffbridge.targets.matching import match, require_atoms
 from ffbridge.targets.molecules import mapped_molecule
 from ffbridge.targets.relaxation import relax_drives, relax_geometries
+from ffbridge.targets.reweighting import LEAST_SAMPLES, Observable, effective_sample_size
 from ffbridge.targets.target import Target
 
 __all__ = ["Comparison", "Objective", "loss", "objective"]
@@ -86,6 +87,8 @@ class Objective:
         scales: of residuals.
         offset: what is taken off the energies of each target.
         hessian: the coordinates in which Hessians are compared.
+        observables: those that depend on the tables, by quantity.
+        least_samples: below this effective sample size a reweighted average is warned of.
         positions: relaxed positions by the target's number, where it is not compared at its own.
         relaxed_at: the tables at which they were relaxed, if they were.
     """
@@ -96,6 +99,8 @@ class Objective:
     scales: Scales = field(default_factory=Scales)
     offset: Offset = "mean"
     hessian: HessianCoordinates = "cartesian"
+    observables: Mapping[str, Observable] = field(default_factory=dict)
+    least_samples: float = LEAST_SAMPLES
     positions: Mapping[int, Floats] = field(default_factory=dict)
     relaxed_at: Tables | None = None
     _losses: dict[str, _Loss] = field(init=False, repr=False)
@@ -222,7 +227,9 @@ class Objective:
             internal = [_internal(target) for _, _, target in targets]
             found["geometries"] = GeometryLoss(U, targets, minima, internal, self.relaxed_at, scales=scales)
         if targets := self._of(ObservableTarget):
-            found["observables"] = ObservableLoss(U, targets, scales=scales)
+            found["observables"] = ObservableLoss(
+                U, targets, scales=scales, observables=self.observables, least_samples=self.least_samples
+            )
         return found
 
 
@@ -245,6 +252,8 @@ def objective(
     scales: Scales | None = None,
     offset: Offset = "mean",
     hessian: HessianCoordinates = "cartesian",
+    observables: Mapping[str, Observable] | None = None,
+    least_samples: float = LEAST_SAMPLES,
 ) -> Objective:
     """Return targets bound to a potential, as one loss of its tables::
 
@@ -260,6 +269,10 @@ def objective(
         offset: what is taken off the energies of each target before they are compared: their weighted ``mean``, or
             that of the conformer at the reference's ``minimum``.
         hessian: compare Hessians in ``cartesian`` or ``internal`` coordinates.
+        observables: by quantity, functions of observables that depend on the tables (:data:`Observable`), such as one
+            that makes a dipole moment of charges. ``potential_energy`` is known; all others are a target's own values.
+        least_samples: an average that fewer effective samples make gives a :class:`~ffbridge.errors.ReweightingWarning`
+            (where tables have values; a function that JAX has compiled cannot warn).
 
     Raises:
         TargetError: there are no targets, none has a weight, or a target does not fit its system.
@@ -278,7 +291,16 @@ def objective(
         if len(own) != wanted:
             raise TargetError(f"target {target.name!r}: got {len(own)} systems, expected {wanted}")
         require_atoms(target, own, U.bundle)
-    return Objective(targets=given, U=U, systems=found, scales=scales or Scales(), offset=offset, hessian=hessian)
+    return Objective(
+        targets=given,
+        U=U,
+        systems=found,
+        scales=scales or Scales(),
+        offset=offset,
+        hessian=hessian,
+        observables=observables or {},
+        least_samples=least_samples,
+    )
 
 
 def loss(target: Target, U: Potential, tables: Tables | None = None, **options: Any) -> Array:

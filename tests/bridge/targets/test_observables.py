@@ -102,7 +102,7 @@ def test_effective_sample_sizes_of_an_objective():
 
 
 def test_without_an_uncertainty_the_scale_is_a_fraction_of_the_value():
-    objective = fb.targets.objective([target(10, uncertainty=None)], fb.potential(oscillator(), "numpy"))
+    objective = fb.targets.objective([target(100, uncertainty=None)], fb.potential(oscillator(), "numpy"))
     (part,) = objective.parts()
     np.testing.assert_allclose(part.scale, 0.01 * 5e-4)
 

@@ -2,7 +2,6 @@
 
 from ffbridge.targets.losses.energies import Offset, without_offset
 from ffbridge.targets.losses.hessians import HessianCoordinates, projection
-from ffbridge.targets.losses.observables import effective_sample_size, reweighting
 from ffbridge.targets.losses.part import Part, Scales
 
 __all__ = [
@@ -10,8 +9,6 @@ __all__ = [
     "Offset",
     "Part",
     "Scales",
-    "effective_sample_size",
     "projection",
-    "reweighting",
     "without_offset",
 ]
