@@ -12,12 +12,25 @@ from numpy.typing import NDArray
 import ffbridge as fb
 from data.qc.drives import SPACING, drive
 from data.qc.fragments import FRAGMENTS, Fragment, atomic_numbers, driven, initial_positions, mapped_smiles
-from data.qc.optimization import ANGSTROM_PER_BOHR, CONVERGENCE
+from data.qc.optimization import ANGSTROM_PER_BOHR, CONVERGENCE, LARGEST_TRUST, TRUST
 from data.qc.programs import GFN2, Program
 from data.qc.sampling import FLOOR, TEMPERATURE, hessian, minima, thermal_conformers
 from ffbridge.units import KJ_PER_MOL_PER_HARTREE, NM_PER_BOHR
 
-__all__ = ["COMMAND", "KINDS", "add", "is_done", "make", "make_in", "path_of", "with_hessian"]
+__all__ = [
+    "COMMAND",
+    "KINDS",
+    "POSITION_BITS",
+    "add",
+    "conformer_fields",
+    "hessian_fields",
+    "is_done",
+    "make",
+    "make_in",
+    "path_of",
+    "rounded",
+    "with_hessian",
+]
 
 Floats = NDArray[np.float64]
 Targets = dict[str, list[fb.targets.Target]]
@@ -25,6 +38,11 @@ Targets = dict[str, list[fb.targets.Target]]
 COMMAND = "python -m data.qc"
 N_THERMAL = 24
 """Conformers of the harmonic ensembles, shared by a fragment's minima."""
+
+POSITION_BITS, FORCE_BITS, ENERGY_BITS, HESSIAN_BITS = 24, 8, 20, 0
+"""Binary digits after the point that are kept: 6e-8 nm, 4e-3 kJ/mol/nm, 1e-6 kJ/mol, 1 kJ/mol/nm². Further digits are
+noise of the self-consistent charges and of finite differences, and would double the size of the files. Positions are
+rounded first: energies and forces are those of the positions in the file."""
 
 KINDS = {
     "torsion_drive": "torsion_drives",
@@ -52,7 +70,8 @@ def make(each: Fragment) -> Targets:
     made: Targets = {kind: [] for kind in KINDS}
     for number, position in enumerate(found, start=1):
         fields = _fields(each, program, f"{each.name} minimum {number}")
-        made["optimized_geometry"].append(fb.targets.OptimizedGeometry(positions=position * NM_PER_BOHR, **fields))
+        geometry = {"positions": rounded(position * NM_PER_BOHR, POSITION_BITS)}
+        made["optimized_geometry"].append(fb.targets.OptimizedGeometry(**geometry, **fields))
     for number, pattern in enumerate(each.drives, start=1):
         _add_drive(made, each, program, found, number, pattern)
     _add_thermal(made, each, program, found)
@@ -96,8 +115,7 @@ def _add_thermal(made: Targets, each: Fragment, program: Program, found: Floats)
         if number == 0 and with_hessian(each):
             made["hessian"].append(
                 fb.targets.HessianTarget(
-                    positions=position * NM_PER_BOHR,
-                    hessian=curvature * (KJ_PER_MOL_PER_HARTREE / NM_PER_BOHR**2),
+                    **hessian_fields(position, curvature),
                     **_fields(each, program, f"{each.name} hessian"),
                 )
             )
@@ -105,14 +123,34 @@ def _add_thermal(made: Targets, each: Fragment, program: Program, found: Floats)
 
 
 def _conformers(each: Fragment, program: Program, name: str, positions: Floats) -> fb.targets.ConformerTarget:
-    found = [program.energy_and_gradient(position) for position in positions]
-    energies = np.array([energy for energy, _ in found])
     return fb.targets.ConformerTarget(
-        positions=positions * NM_PER_BOHR,
-        energies=(energies - energies.min()) * KJ_PER_MOL_PER_HARTREE,
-        forces=-np.array([gradient for _, gradient in found]) * (KJ_PER_MOL_PER_HARTREE / NM_PER_BOHR),
-        **_fields(each, program, name),
+        **conformer_fields(program, rounded(positions * NM_PER_BOHR, POSITION_BITS)), **_fields(each, program, name)
     )
+
+
+def conformer_fields(program: Program, positions: Floats) -> dict[str, Floats]:
+    """Return positions ``(n_conformers, n_atoms, 3)`` [nm] with energies and forces there, as a target has them."""
+    found = [program.energy_and_gradient(position / NM_PER_BOHR) for position in positions]
+    energies = np.array([energy for energy, _ in found])
+    gradients = np.array([gradient for _, gradient in found])
+    return {
+        "positions": positions,
+        "energies": rounded((energies - energies.min()) * KJ_PER_MOL_PER_HARTREE, ENERGY_BITS),
+        "forces": rounded(-gradients * (KJ_PER_MOL_PER_HARTREE / NM_PER_BOHR), FORCE_BITS),
+    }
+
+
+def hessian_fields(position: Floats, curvature: Floats) -> dict[str, Floats]:
+    """Return a position [bohr] and the Hessian there [hartree/bohr²] as a target has them."""
+    return {
+        "positions": rounded(position * NM_PER_BOHR, POSITION_BITS),
+        "hessian": rounded(curvature * (KJ_PER_MOL_PER_HARTREE / NM_PER_BOHR**2), HESSIAN_BITS),
+    }
+
+
+def rounded(values: Floats, bits: int) -> Floats:
+    """Return values to so many binary digits after the point."""
+    return np.round(values * 2.0**bits) / 2.0**bits
 
 
 def _fields(each: Fragment, program: Program, name: str) -> dict[str, Any]:
@@ -137,10 +175,12 @@ def _settings(each: Fragment) -> dict[str, Any]:
     return {
         "grid_spacing": SPACING,
         "convergence": CONVERGENCE,
+        "trust": [TRUST, LARGEST_TRUST],
         "accuracy": GFN2.ACCURACY,
         "temperature": TEMPERATURE,
         "least_curvature": FLOOR,
         "thermal_conformers": N_THERMAL,
+        "bits": [POSITION_BITS, FORCE_BITS, ENERGY_BITS, HESSIAN_BITS],
         "drives": list(each.drives),
     }
 
@@ -165,12 +205,12 @@ def is_done(each: Fragment, folder: Path) -> bool:
 
 
 def add(each: Fragment, made: Path, folder: Path) -> None:
-    """Write a fragment's targets into the files, in place of those that are there; fragments keep their order."""
+    """Write a fragment's targets, found below `made`, in place of those below `folder`; fragments keep their order."""
     order = [known.name for known in FRAGMENTS]
     for kind in KINDS:
         path = path_of(folder, each.role, kind)
         path.parent.mkdir(parents=True, exist_ok=True)
         others = [target for target in _stored(path) if _owner(target) != each.name]
-        targets = [*others, *_stored(path_of(made, each.role, kind))]
-        if targets:
-            fb.targets.save(sorted(targets, key=lambda target: order.index(_owner(target))), path)
+        own = [target for target in _stored(path_of(made, each.role, kind)) if _owner(target) == each.name]
+        if others or own:
+            fb.targets.save(sorted([*others, *own], key=lambda target: order.index(_owner(target))), path)

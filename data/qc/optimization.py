@@ -14,12 +14,15 @@ from rdkit import Chem
 from data.qc.programs import Program
 from ffbridge.units import NM_PER_ANGSTROM, NM_PER_BOHR
 
-__all__ = ["CONVERGENCE", "minimum"]
+__all__ = ["ANGSTROM_PER_BOHR", "CONVERGENCE", "LARGEST_TRUST", "TRUST", "minimum"]
 
 Floats = NDArray[np.float64]
 
 CONVERGENCE = {"energy": 1e-7, "grms": 3e-5, "gmax": 5e-5, "drms": 4e-4, "dmax": 6e-4}
 """At which geomeTRIC ends [hartree, hartree/bohr, Å]: energies are then minima to about 1e-2 kJ/mol."""
+
+TRUST, LARGEST_TRUST = 0.3, 0.5
+"""How far a step may go, at first and at most [Å]."""
 
 MAX_STEPS = 300
 ANGSTROM_PER_BOHR = NM_PER_BOHR / NM_PER_ANGSTROM
@@ -44,6 +47,8 @@ def minimum(
     held: Sequence[tuple[Sequence[int], float]] = (),
 ) -> Floats:
     """Return the minimum ``(n_atoms, 3)`` [bohr] that an optimization from `positions` [bohr] comes to.
+
+    Held angles are kept to about 1e-3 degrees.
 
     Args:
         program: what computes energies and gradients.
@@ -73,7 +78,7 @@ def minimum(
         molecule, build=True, connect=False, addcart=False, constraints=constraints, cvals=values
     )
     criteria = {f"convergence_{name}": value for name, value in CONVERGENCE.items()}
-    options = OptParams(enforce=0.1, epsilon=0.0, maxiter=MAX_STEPS, **criteria)
+    options = OptParams(trust=TRUST, tmax=LARGEST_TRUST, epsilon=0.0, maxiter=MAX_STEPS, **criteria)
     engine = _engine(molecule, program)
     with tempfile.TemporaryDirectory() as folder:
         found = Optimize(positions.ravel(), molecule, coordinates, engine, folder, options, print_info=False)

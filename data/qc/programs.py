@@ -69,8 +69,8 @@ class PySCF:
 
     def hessian(self, positions: Floats) -> Floats:
         """Return the analytic ``(n_atoms, 3, n_atoms, 3)`` [hartree/bohr²]."""
-        found = np.array(self._solved(positions).Hessian().kernel())
-        return found.transpose(0, 2, 1, 3)
+        found = np.array(self._solved(positions).Hessian().kernel()).transpose(0, 2, 1, 3)
+        return (found + found.transpose(2, 3, 0, 1)) / 2
 
     def _solved(self, positions: Floats) -> Any:
         from pyscf import dft, gto

@@ -11,14 +11,12 @@ import argparse
 from pathlib import Path
 from time import perf_counter
 
-import numpy as np
-
 import ffbridge as fb
 from data.qc.fragments import Fragment, atomic_numbers, fragment, mapped_smiles
-from data.qc.making import KINDS, path_of
+from data.qc.making import KINDS, POSITION_BITS, conformer_fields, hessian_fields, path_of, rounded
 from data.qc.optimization import CONVERGENCE, minimum
 from data.qc.programs import PySCF
-from ffbridge.units import KJ_PER_MOL_PER_HARTREE, NM_PER_BOHR
+from ffbridge.units import NM_PER_BOHR
 
 __all__ = ["NAMES", "main", "make"]
 
@@ -38,24 +36,12 @@ def make(each: Fragment, folder: Path) -> dict[str, fb.targets.Target]:
     }
     grid, start = _read(each, folder)
     position = minimum(program, atomic_numbers(each), start.positions / NM_PER_BOHR)
-    found = [program.energy_and_gradient(point / NM_PER_BOHR) for point in grid.positions]
-    energies = np.array([energy for energy, _ in found])
-    conformers = fb.targets.ConformerTarget(
-        name=grid.name,
-        positions=grid.positions,
-        energies=(energies - energies.min()) * KJ_PER_MOL_PER_HARTREE,
-        forces=-np.array([gradient for _, gradient in found]) * (KJ_PER_MOL_PER_HARTREE / NM_PER_BOHR),
-        **fields,
+    conformers = fb.targets.ConformerTarget(name=grid.name, **conformer_fields(program, grid.positions), **fields)
+    geometry = fb.targets.OptimizedGeometry(
+        name=start.name, positions=rounded(position * NM_PER_BOHR, POSITION_BITS), **fields
     )
-    geometry = fb.targets.OptimizedGeometry(name=start.name, positions=position * NM_PER_BOHR, **fields)
-    curvature = program.hessian(position)
-    curvature = (curvature + curvature.transpose(2, 3, 0, 1)) / 2
-    hessian = fb.targets.HessianTarget(
-        name=f"{each.name} hessian",
-        positions=position * NM_PER_BOHR,
-        hessian=curvature * (KJ_PER_MOL_PER_HARTREE / NM_PER_BOHR**2),
-        **fields,
-    )
+    curvature = hessian_fields(position, program.hessian(position))
+    hessian = fb.targets.HessianTarget(name=f"{each.name} hessian", **curvature, **fields)
     return {"conformers": conformers, "optimized_geometry": geometry, "hessian": hessian}
 
 
