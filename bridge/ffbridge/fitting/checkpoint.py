@@ -71,7 +71,7 @@ def write_checkpoint(folder: Path, state: State, identity: str) -> None:
         "memory": state.memory.values,
     }
     metadata = {"format": FORMAT, "identity": identity, "state": json.dumps(document)}
-    content = to_safetensors({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata)
+    content = to_safetensors({name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata)
     try:
         write_whole(folder / CHECKPOINT, content)
     except OSError as error:

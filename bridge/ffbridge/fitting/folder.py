@@ -26,7 +26,7 @@ LOG = "log.jsonl"
 
 def identity_of(settings: FitSettings, model_digest: str) -> dict[str, Any]:
     """Return what a fit is: its settings, and digests of its model and of the files of targets."""
-    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in settings.targets.files}
+    files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in settings.files]
     return {"settings": settings.identity(), "model_sha256": model_digest, "files_sha256": files}
 
 

@@ -139,7 +139,8 @@ class _Run:
     def judge(self, progress: Progress) -> None:
         """Remember the weights if their watched loss is the smallest."""
         state, tolerance = self.state, self.settings.optimizer.tolerance
-        watched = progress.loss if progress.validation is None else progress.validation
+        validation = progress.validation if self.settings.optimizer.watch == "validation" else None
+        watched = progress.loss if validation is None else validation
         if watched < state.best_loss:
             weights = self.optimizer.weights
             state = replace(state, best=weights, best_step=state.step, best_loss=watched)

@@ -71,7 +71,7 @@ class NetworkModel:
         """Write the state dict, parameters and buffers, as ``weights.safetensors``; the module loads it."""
         state = {name: np.array(snapshot(array)) for name, array in self.module.state_dict().items()}
         path = folder / "weights.safetensors"
-        write_whole(path, to_safetensors({**state, **{name: np.ascontiguousarray(a) for name, a in weights.items()}}))
+        write_whole(path, to_safetensors({**state, **{name: np.asarray(a, order="C") for name, a in weights.items()}}))
         return path
 
     def _made(self, part: PartName, weights: Weights) -> Bundle:

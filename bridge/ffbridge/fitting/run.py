@@ -24,8 +24,9 @@ from ffbridge.fitting.settings import FitSettings
 from ffbridge.fitting.split import Split, read_targets
 from ffbridge.fitting.verification import largest_difference
 from ffbridge.potential import potential
+from ffbridge.snapshot import snapshot
 from ffbridge.targets.identifiability import Identifiability, identifiability
-from ffbridge.targets.kinds import OptimizedGeometry, TorsionDrive
+from ffbridge.targets.kinds import HessianTarget, OptimizedGeometry, TorsionDrive
 from ffbridge.targets.objective import Objective, objective
 from ffbridge.targets.target import Target
 
@@ -134,12 +135,13 @@ def _reported(settings: FitSettings, problem: Problem, state: State, log: Log, f
 
 
 def _identified(problem: Problem, model: TablesModel, best: Mapping[str, Floats]) -> Identifiability:
-    """Return what the training data determine, with as much noise as the fit leaves."""
+    """Return what the training data determine, if the deviations that the fit leaves are independent of each other."""
     training = problem.objectives["training"]
     if any(isinstance(each, OptimizedGeometry) for each in training.targets):
         training = problem.relaxed("training", best)
-    left = float(training(problem.plain_tables("training", best)))
-    noise = max(left, np.finfo(float).tiny) ** 0.5
+    left = snapshot(training.residuals(problem.plain_tables("training", best)))
+    # The loss is a mean over n deviations: of their squares' sum, it is the nth part.
+    noise = max(float(left @ left) / len(left), np.finfo(float).tiny) ** 0.5
     return identifiability(training, model.selection.chosen, model.prior, vector=model.values(best), noise=noise)
 
 
@@ -148,7 +150,7 @@ def _series(
 ) -> list[Series]:
     """Return all that one part of the targets says before and after, also at relaxed geometries."""
     tables = [problem.plain_tables(part, weights) for weights in (problem.model.weights, best)]
-    whole = problem.objectives[part]
+    whole = _plain(problem.objectives[part])
     found: list[Series] = []
     if fixed := _only(whole, lambda each: not isinstance(each, OptimizedGeometry)):
         before, after = ((fixed, each) for each in tables)
@@ -161,6 +163,13 @@ def _series(
         except TargetError as error:
             remarks.append(f"Relaxed geometries of the {part} targets are missing: {error}.")
     return found
+
+
+def _plain(fitted: Objective) -> Objective:
+    """Return an objective for values alone: by the engine ``numpy``, which compiles nothing, where it has them all."""
+    if any(isinstance(each, HessianTarget | OptimizedGeometry) for each in fitted.targets):
+        return fitted
+    return replace(fitted, U=potential(fitted.U.bundle, "numpy"), positions={})
 
 
 def _only(whole: Objective, wanted: Callable[[Target], bool]) -> Objective | None:

@@ -115,7 +115,7 @@ class Section:
 
     def wrong(self, key: str, value: object, expected: str) -> FitError:
         """Return the error of a value that is not what was expected."""
-        return FitError(f"{self._path(key)}: got {value!r}, expected {expected}")
+        return FitError(f"{self._path(key) if key else self._where}: got {value!r}, expected {expected}")
 
     def _get(self, key: str, default: Any, expected: str) -> Any:
         self._known.append(key)

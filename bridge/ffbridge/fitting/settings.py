@@ -74,11 +74,13 @@ class ValidationSettings:
     """The molecules whose targets are kept out of the fit.
 
     Attributes:
+        files: Parquet files of their targets.
         molecules: names of targets (``*`` stands for anything) or SMILES; all targets of a molecule go together.
-        fraction: of the molecules, drawn by chance, if there are no `molecules`.
+        fraction: of the molecules, drawn by chance, if there are neither `files` nor `molecules`.
         seed: of that draw.
     """
 
+    files: tuple[Path, ...] = ()
     molecules: tuple[str, ...] = ()
     fraction: float = 0.0
     seed: int = 0
@@ -111,6 +113,8 @@ class OptimizerSettings:
         name: ``lbfgs`` (with a line search), ``adam``, ``adamw`` or ``sgd``, of torch.optim or optax.
         steps: the most steps.
         learning_rate: of a step, in units of the parameters' scales.
+        watch: whose loss says which step was best, and when the fit ends: of ``training`` (with the prior) or
+            ``validation``.
         patience: steps without improvement after which the fit ends; None to go through all steps.
         tolerance: the relative decrease of the watched loss that counts as improvement.
     """
@@ -118,6 +122,7 @@ class OptimizerSettings:
     name: Literal["lbfgs", "adam", "adamw", "sgd"] = "lbfgs"
     steps: int = 100
     learning_rate: float = 1.0
+    watch: Literal["training", "validation"] = "training"
     patience: int | None = None
     tolerance: float = 1e-4
 
@@ -188,11 +193,18 @@ class FitSettings:
         content = asdict(self)
         for key in ("file", "report"):
             del content[key]
-        for key in ("steps", "patience", "tolerance"):
+        for key in ("steps", "watch", "patience", "tolerance"):
             del content["optimizer"][key]
         del content["run"]["checkpoint_every"]
         content["targets"]["files"] = [path.name for path in self.targets.files]
+        if self.validation is not None:
+            content["validation"]["files"] = [path.name for path in self.validation.files]
         return content
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files of targets."""
+        return self.targets.files + (() if self.validation is None else self.validation.files)
 
 
 def read_settings(file: str | os.PathLike[str]) -> FitSettings:
@@ -222,8 +234,8 @@ def read_settings(file: str | os.PathLike[str]) -> FitSettings:
         targets=_targets(top.section("targets", required=True), path.parent),
         parameters=parameters,
         prior_weight=prior.number("weight", 0.01),
-        validation=_validation(top.section("validation")) if "validation" in top else None,
-        optimizer=_optimizer(top.section("optimizer")),
+        validation=_validation(top.section("validation"), path.parent) if "validation" in top else None,
+        optimizer=_optimizer(top.section("optimizer"), "validation" in top),
         run=_run(top.section("run"), model),
         report=_report(top.section("report")),
     )
@@ -271,14 +283,18 @@ def _targets(section: Section, folder: Path) -> TargetSettings:
     return found
 
 
-def _validation(section: Section) -> ValidationSettings:
-    if ("molecules" in section) == ("fraction" in section):
-        raise section.wrong("molecules", list(section.keys()), "either molecules or a fraction of them")
+def _validation(section: Section, folder: Path) -> ValidationSettings:
+    ways = ("files", "molecules", "fraction")
+    if sum(way in section for way in ways) != 1:
+        raise section.wrong("", list(section.keys()), f"one of {', '.join(ways)}")
     fraction = section.number("fraction", 0.0, above=0)
     if fraction >= 1:
         raise section.wrong("fraction", fraction, "less than 1")
     found = ValidationSettings(
-        molecules=section.texts("molecules", ()), fraction=fraction, seed=section.integer("seed", 0)
+        files=tuple(folder / each for each in section.texts("files", ())),
+        molecules=section.texts("molecules", ()),
+        fraction=fraction,
+        seed=section.integer("seed", 0),
     )
     section.done()
     return found
@@ -296,12 +312,14 @@ def _parameter(section: Section) -> ParameterSettings:
     return found
 
 
-def _optimizer(section: Section) -> OptimizerSettings:
+def _optimizer(section: Section, has_validation: bool) -> OptimizerSettings:
+    watched = ("training", "validation") if has_validation else ("training",)
     name = section.text("name", "lbfgs", among=OPTIMIZERS)
     found = OptimizerSettings(
         name=name,
         steps=section.integer("steps", 100, least=1),
         learning_rate=section.number("learning_rate", LEARNING_RATES[name], above=0),
+        watch=section.text("watch", watched[-1], among=watched),
         patience=section.integer("patience", None, least=1),
         tolerance=section.number("tolerance", 1e-4),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -37,17 +37,30 @@ def read_targets(settings: FitSettings) -> Split:
         FitError: a name fits no target, two targets have one name, or nothing is left to learn from.
         TargetError: a file cannot be read.
     """
-    found = [target for file in settings.targets.files for target in load(file)]
-    names = [(target.kind, target.name) for target in found]
+    validation = settings.validation
+    fitted = [target for file in settings.targets.files for target in load(file)]
+    kept_out = [target for file in (validation.files if validation else ()) for target in load(file)]
+    names = [(target.kind, target.name) for target in fitted + kept_out]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         kind, name = twice[0]
         raise FitError(f"{settings.file}: targets.files: two targets of kind {kind} have the name {name!r}")
     if settings.targets.only:
-        chosen = _molecules_of(found, settings.targets.only, f"{settings.file}: targets.only")
-        found = [target for target in found if _molecule(target) in chosen]
-    weights = settings.targets.weights
-    found = [replace(target, weight=target.weight * weights.get(target.kind, 1.0)) for target in found]
-    return split_by_molecule(found, settings.validation, where=f"{settings.file}: validation")
+        chosen = _molecules_of(fitted + kept_out, settings.targets.only, f"{settings.file}: targets.only")
+        fitted, kept_out = ([each for each in given if _molecule(each) in chosen] for given in (fitted, kept_out))
+    fitted, kept_out = (_weighted(given, settings.targets.weights) for given in (fitted, kept_out))
+    if not validation or not validation.files:
+        return split_by_molecule(fitted, validation, where=f"{settings.file}: validation")
+    molecules = {_molecule(target) for target in fitted}
+    if both := [target for target in kept_out if _molecule(target) in molecules]:
+        raise FitError(
+            f"{settings.file}: validation.files: the molecule of {both[0].name!r} is fitted as well, expected others: "
+            "molecules that the fit does not see"
+        )
+    return Split(tuple(fitted), tuple(kept_out))
+
+
+def _weighted(targets: Iterable[Target], weights: Mapping[str, float]) -> list[Target]:
+    return [replace(target, weight=target.weight * weights.get(target.kind, 1.0)) for target in targets]
 
 
 def split_by_molecule(targets: Sequence[Target], validation: ValidationSettings | None, *, where: str) -> Split:
