@@ -33,9 +33,11 @@ def version_fault(document: Mapping[str, Any]) -> str | None:
 def document_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield the breaks of the JSON Schema; if there are none, the names that are used and not defined."""
     # Keys are many, and the validator takes 40 µs for each: it is given those of tables where one looks wrong.
-    faults = [_fault(error) for error in _validator().iter_errors(_without_plain_keys(document))]
-    yield from faults
-    if not faults:
+    follows = True
+    for error in _validator().iter_errors(_without_plain_keys(document)):
+        follows = False
+        yield _fault(error)
+    if follows:
         yield from _dangling(document)
 
 
