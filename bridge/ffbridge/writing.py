@@ -13,7 +13,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, dropwhile, islice, takewhile
 from pathlib import Path
 
 __all__ = ["remove_abandoned", "write_whole"]
@@ -38,9 +38,8 @@ def write_whole(file: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    for other in _names(target):
-        if not remove_abandoned(other):
-            break
+    for other in takewhile(os.path.lexists, _after(temporary, _names(target))):
+        remove_abandoned(other)
 
 
 def remove_abandoned(temporary: Path) -> bool:
@@ -79,6 +78,11 @@ def _target(file: Path) -> Path:
 
 def _names(target: Path) -> Iterator[Path]:
     return (target.with_name(f".{target.name}.{number}.part") for number in count())
+
+
+def _after(temporary: Path, names: Iterator[Path]) -> Iterator[Path]:
+    """Return the names behind that of a temporary file."""
+    return islice(dropwhile(lambda name: name != temporary, names), 1, None)
 
 
 def _create(target: Path) -> tuple[Path, int]:
