@@ -63,3 +63,33 @@ def zigzag(rng, *batch):
     """Positions of a random bundle: no two atoms so close that differences of energies lose their digits."""
     chain = np.column_stack([0.15 * np.arange(11), 0.1 * (np.arange(11) % 2), np.zeros(11)])
     return chain + rng.normal(scale=0.02, size=(*batch, 11, 3))
+
+
+def chain(n_atoms):
+    """A molecule: a chain with bonds, angles, torsions and Lennard-Jones interactions."""
+    indices = np.arange(n_atoms)
+    firsts = {arity: fb.Select(np.zeros(n_atoms - arity + 1, dtype=np.int32)) for arity in (1, 2, 3, 4)}
+    rows = {arity: np.stack([indices[i : n_atoms - arity + 1 + i] for i in range(arity)], axis=1) for arity in firsts}
+    return fb.Bundle(
+        system_offsets=np.array([0, n_atoms], dtype=np.int32),
+        atomic_numbers=np.full(n_atoms, 6, dtype=np.int32),
+        terms={
+            "bonds": term("harmonic_bond", rows[2], mapping=firsts[2], table_name="bonds"),
+            "angles": term("harmonic_angle", rows[3], mapping=firsts[3], table_name="angles"),
+            "torsions": term("periodic_torsion", rows[4], mapping=firsts[4], table_name="torsions"),
+            "vdw": term(
+                "lennard_jones",
+                rows[1],
+                mapping=firsts[1],
+                table_name="vdw",
+                method="no_cutoff",
+                mixing_rule="lorentz_berthelot",
+            ),
+        },
+        tables={
+            "bonds": table("harmonic_bond", [[2e5, 0.15]]),
+            "angles": table("harmonic_angle", [[400.0, 2.0]]),
+            "torsions": table("periodic_torsion", [[2.0, 0.3, 3]]),
+            "vdw": table("lennard_jones", [[0.3, 0.4]]),
+        },
+    )

@@ -1,123 +1,34 @@
-"""The engine ``jax``: the standard's energies in JAX, compiled once for each structure and set of shapes."""
+"""The engine ``jax``: the standard's energies in JAX, compiled for sizes that many bundles share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from functools import cache, cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from math import prod
-from typing import Any
+from typing import Any, ClassVar, Literal
+
+import numpy as np
 
 from ffbridge.backend import Array, Backend
 from ffbridge.bundle import Bundle
-from ffbridge.energy.api import EnergyFunction, by_term, packed_energies, total
+from ffbridge.energy.api import EnergyFunction
 from ffbridge.energy.chunks import bucket, conformers_at_once
 from ffbridge.energy.evaluator import ArrayEvaluator
+from ffbridge.energy.padding import Padding, padded_plan
 from ffbridge.energy.plan import Structure
+from ffbridge.energy.sizes import shared_sizes, sizes
 from ffbridge.energy.total import energies
 from ffbridge.engine import ArrayEngine, Arrays, EngineEvaluator, Evaluation
+from ffbridge.errors import UnknownNameError
 from ffbridge.exchange import share
-from ffbridge.function import FunctionSource, Kind, Signature, Transformation, Vmap, compose
+from ffbridge.function import FunctionSource, Kind, Signature, Transformation, Vmap
 from ffbridge.packing import Packing
-from ffbridge.registry import backend_of
+from ffbridge.registry import backend_of, get_backend
+from ffbridge_backends.engines.jax_compiled import CompiledEnergies, compile_energies, compile_packed
 
 __all__ = ["JaxEngine", "engine"]
-
-
-@dataclass(frozen=True, eq=False)
-class _Compiled:
-    """The jitted functions of one structure. Index arrays are arguments, so bundles of equal shapes share the code."""
-
-    by_term: Callable[..., dict[str, Array]]
-    energy: Callable[..., Array]
-    value_and_grad: Callable[..., Evaluation]
-    energy_and_forces: Callable[..., tuple[Array, Array]]
-
-
-@cache
-def _compile(backend: Backend, structure: Structure, evaluate: EnergyFunction) -> _Compiled:
-    import jax
-
-    def energy_sum(x: Array, tables: Arrays, arrays: Arrays, real: Array) -> tuple[Array, Array]:
-        energy = total(backend, structure, arrays, x, tables, evaluate=evaluate)
-        return jax.numpy.where(real[..., None], energy, 0).sum(), energy
-
-    def value_and_grad(x: Array, tables: Arrays, arrays: Arrays, n_conformers: Array) -> Evaluation:
-        differentiate = jax.value_and_grad(energy_sum, argnums=(0, 1), has_aux=True)
-        real = (jax.numpy.arange(prod(x.shape[:-2])) < n_conformers).reshape(x.shape[:-2])
-
-        def evaluate_chunk(inputs: tuple[Array, Array]) -> Evaluation:
-            (_, energy), (du_dx, du_dtables) = differentiate(inputs[0], tables, arrays, inputs[1])
-            return Evaluation(energy, -du_dx, du_dtables)
-
-        at_once = conformers_at_once(arrays)
-        if prod(x.shape[:-2]) <= at_once:
-            return evaluate_chunk((x, real))
-        chunks = x.reshape(-1, at_once, *x.shape[-2:]), real.reshape(-1, at_once)
-        found = jax.lax.map(evaluate_chunk, chunks)
-        energy, forces = (each.reshape(*x.shape[:-2], *each.shape[2:]) for each in found[:2])
-        return Evaluation(energy, forces, jax.tree.map(lambda each: each.sum(axis=0), found.tables))
-
-    def chunked_energy(x: Array, tables: Arrays, arrays: Arrays) -> Array:
-        at_once = conformers_at_once(arrays)
-
-        def evaluate_chunk(x: Array) -> Array:
-            return total(backend, structure, arrays, x, tables, evaluate=evaluate)
-
-        if prod(x.shape[:-2]) <= at_once:
-            return evaluate_chunk(x)
-        # Derivatives are taken chunk by chunk too: nothing of a chunk is kept for them, it is computed again.
-        found = jax.lax.map(jax.checkpoint(evaluate_chunk), x.reshape(-1, at_once, *x.shape[-2:]))
-        return found.reshape(*x.shape[:-2], -1)
-
-    return _Compiled(
-        by_term=jax.jit(lambda x, tables, arrays: by_term(backend, structure, arrays, x, tables, evaluate=evaluate)),
-        energy=jax.jit(chunked_energy),
-        value_and_grad=jax.jit(value_and_grad),
-        # XLA leaves out what nobody reads: the derivatives to the tables.
-        energy_and_forces=jax.jit(lambda *inputs: value_and_grad(*inputs)[:2]),
-    )
-
-
-@cache
-def _compile_packed(
-    backend: Backend,
-    structure: Structure,
-    evaluate: EnergyFunction,
-    packing: Packing,
-    each_term: bool,
-    path: tuple[Transformation, ...],
-) -> Callable[..., tuple[Array, ...]]:
-    """Return the jitted ``(arrays, tables, *inputs) -> outputs`` of packed energies transformed by a path."""
-    import jax
-
-    def run(arrays: Arrays, tables: Arrays, *inputs: Array) -> tuple[Array, ...]:
-        def packed_function(packed: Array) -> tuple[Array, ...]:
-            found = packed_energies(
-                backend, structure, arrays, tables, packed, packing=packing, each_term=each_term, evaluate=evaluate
-            )
-            return (found,)
-
-        transformed = compose(
-            packed_function,
-            path,
-            vjp=lambda f, at, cotangents: jax.vjp(f, *at)[1](cotangents),
-            jvp=lambda f, at, tangents: jax.jvp(f, at, tangents)[1],
-            vmap=lambda f, axes: jax.vmap(f, in_axes=axes),
-            slope=lambda f, at: (_slope(packing, f, at),),
-        )
-        return transformed(*inputs)
-
-    return jax.jit(run)
-
-
-def _slope(packing: Packing, function: Callable[..., Any], inputs: tuple[Array, ...]) -> Array:
-    import jax
-
-    (energies,), pullback = jax.vjp(function, *inputs)
-    (gradient,) = pullback((jax.numpy.ones_like(energies),))
-    return packing.rows(jax.numpy, energies, gradient)
 
 
 def _scope(x64: bool) -> AbstractContextManager[Any]:
@@ -134,10 +45,13 @@ def _dtype(array: Array) -> str:
     return backend_of(array).dtype(array)
 
 
-def _take(array: Array, backend: Backend) -> Array:
-    """Return an input as a compiled function takes it fastest: in NumPy if it is another framework's and on the CPU."""
+def _on_host(array: Array, backend: Backend) -> Array:
+    """Return an array in NumPy, if it has values and is on the CPU, else in JAX.
+
+    NumPy cuts, joins and fills arrays of any shape without compiling something for it.
+    """
     source = backend_of(array)
-    if source is backend:
+    if not source.has_values(array):
         return array
     return share(array, "numpy" if source.device(array) == "cpu" else backend).array
 
@@ -161,8 +75,14 @@ def _without_fill(result: Array, x: Array, at_once: int) -> Array:
     return result[: prod(batch)].reshape(*batch, *result.shape[1:])
 
 
+def _whole(array: Array) -> Array:
+    return array
+
+
 @dataclass(frozen=True, eq=False)
 class _JaxSource(FunctionSource):
+    """Engine functions of padded sizes for a host that knows nothing of them."""
+
     backend: Backend
     structure: Structure
     arrays: dict[str, Array]
@@ -172,26 +92,57 @@ class _JaxSource(FunctionSource):
     each_term: bool
     x64: bool
     evaluate: EnergyFunction
+    padding: Padding | None
 
     def run(
         self, path: tuple[Transformation, ...], signature: Signature, inputs: tuple[Array, ...]
     ) -> tuple[Array, ...]:
         """Run the compiled function; conformers are filled up to the next power of two, so that few are compiled."""
-        compiled = _compile_packed(self.backend, self.structure, self.evaluate, self.packing, self.each_term, path)
+        packing = self.padding.packing(self.packing) if self.padding else self.packing
+        compiled = compile_packed(self.backend, self.structure, self.evaluate, packing, self.each_term, path)
         with _scope(self.x64):
-            taken = [_take(array, self.backend) for array in inputs]
-            length = taken[0].shape[-1]
-            n_conformers = self.packing.n_conformers(length)
+            taken = [_on_host(array, self.backend) for array in inputs]
+            n_conformers = self.packing.n_conformers(taken[0].shape[-1])
             missing = bucket(n_conformers, conformers_at_once(self.arrays)) - n_conformers
-            if not missing or any(isinstance(by, Vmap) for by in path):
-                return compiled(self.arrays, self.tables, *taken)
+            if any(isinstance(by, Vmap) for by in path):
+                missing = 0
             point, *others = taken
-            filled = [
-                self._fill(array, kind, missing) for array, kind in zip(others, signature.inputs[1:], strict=True)
+            if missing:
+                point = self._repeat(point, missing)
+                others = [
+                    self._fill(array, kind, missing) for array, kind in zip(others, signature.inputs[1:], strict=True)
+                ]
+            padded = [
+                self._pad(array, kind, point=not place)
+                for place, (array, kind) in enumerate(zip((point, *others), signature.inputs, strict=True))
             ]
-            outputs = compiled(self.arrays, self.tables, self._repeat(point, missing), *filled)
-            stop = {"packed": length, "energies": n_conformers, "rows": n_conformers}
-            return tuple(output[: stop[kind]] for output, kind in zip(outputs, signature.outputs, strict=True))
+            outputs = compiled(self.arrays, self.tables, *padded)
+            found = [self._cut(output, kind) for output, kind in zip(outputs, signature.outputs, strict=True)]
+            if not missing:
+                return tuple(found)
+            stop = {"packed": taken[0].shape[-1], "energies": n_conformers, "rows": n_conformers}
+            return tuple(output[: stop[kind]] for output, kind in zip(found, signature.outputs, strict=True))
+
+    def _pad(self, array: Array, kind: Kind, *, point: bool) -> Array:
+        if self.padding is None:
+            return array
+        xp = backend_of(array).namespace
+        if kind == "packed":
+            return self.padding.packed(xp, self.packing, array, point=point)
+        if kind == "energies":
+            return self.padding.energies(xp, array)
+        return self.padding.rows(xp, array, self.n_energies)
+
+    def _cut(self, array: Array, kind: Kind) -> Array:
+        if self.padding is None:
+            return array
+        array = _on_host(array, self.backend)
+        xp = backend_of(array).namespace
+        if kind == "packed":
+            return self.padding.cut_packed(xp, self.packing, array)
+        if kind == "energies":
+            return self.padding.cut_energies(array, self.n_energies)
+        return self.padding.cut_rows(xp, array, self.n_energies)
 
     def _repeat(self, point: Array, missing: int) -> Array:
         """Return the packed point with its last conformer repeated: energies of real geometries, none infinite."""
@@ -207,54 +158,139 @@ class _JaxSource(FunctionSource):
 
 @dataclass(frozen=True, eq=False)
 class _JaxEvaluator(ArrayEvaluator):
+    """Compiled functions.
+
+    Attributes:
+        x64: whether it computes in float64.
+        evaluate: the energy function.
+        padding: from the bundle's sizes to those of `structure`, `arrays` and `tables`, and back; None if those are its
+            own.
+        make_exact: makes an evaluator of the bundle's own sizes; None if this is one.
+        hosted: whether results may be NumPy's, as they go on to another framework.
+    """
+
     x64: bool
     evaluate: EnergyFunction
+    padding: Padding | None = None
+    make_exact: Callable[[], EngineEvaluator] | None = None
+    hosted: bool = False
 
     @property
-    def compiled(self) -> _Compiled:
-        return _compile(self.backend, self.structure, self.evaluate)
+    def compiled(self) -> CompiledEnergies:
+        return compile_energies(self.backend, self.structure, self.evaluate)
 
     @cached_property
     def at_once(self) -> int:
         return conformers_at_once(self.arrays)
 
+    @cached_property
+    def exact(self) -> EngineEvaluator:
+        return self.make_exact() if self.make_exact else self
+
+    def n_energies(self, *, each_term: bool) -> int:
+        """Return the energies of each conformer, those of the padding left out."""
+        n_systems = self.padding.own.n_systems if self.padding else self.structure.n_systems
+        return n_systems * (len(self.structure.terms) if each_term else 1)
+
     def by_term(self, x: Array, tables: Arrays) -> dict[str, Array]:
+        if self._is_compiled_by_caller(x, tables):
+            return self.exact.by_term(x, tables)
         with _scope(self.x64):
-            terms = self.compiled.by_term(_filled(x, self.at_once), {**self.tables, **tables}, self.arrays)
-            return {name: _without_fill(energy, x, self.at_once) for name, energy in terms.items()}
+            terms = self.compiled.by_term(*self._inputs(x, tables))
+            return {name: self._energy(energy, x) for name, energy in terms.items()}
 
     def energy(self, x: Array, tables: Arrays) -> Array:
+        if self._is_compiled_by_caller(x, tables):
+            return self.exact.energy(x, tables)
         with _scope(self.x64):
-            energy = self.compiled.energy(_filled(x, self.at_once), {**self.tables, **tables}, self.arrays)
-            return _without_fill(energy, x, self.at_once)
+            return self._energy(self.compiled.energy(*self._inputs(x, tables)), x)
 
     def value_and_grad(self, x: Array, tables: Arrays) -> Evaluation:
+        if self._is_compiled_by_caller(x, tables):
+            return self.exact.value_and_grad(x, tables)
         with _scope(self.x64):
-            found = self.compiled.value_and_grad(*self._inputs(x, tables))
-            energy, forces = (_without_fill(each, x, self.at_once) for each in found[:2])
-            return Evaluation(energy, forces, found.tables)
+            found = self.compiled.value_and_grad(*self._inputs(x, tables), prod(x.shape[:-2]))
+            du_dtables = {name: self._table(name, table) for name, table in found.tables.items()}
+            return Evaluation(self._energy(found.energy, x), self._forces(found.forces, x), du_dtables)
 
     def energy_and_forces(self, x: Array, tables: Arrays) -> tuple[Array, Array]:
+        if self._is_compiled_by_caller(x, tables):
+            return self.exact.energy_and_forces(x, tables)
         with _scope(self.x64):
-            energy, forces = self.compiled.energy_and_forces(*self._inputs(x, tables))
-            return _without_fill(energy, x, self.at_once), _without_fill(forces, x, self.at_once)
+            energy, forces = self.compiled.energy_and_forces(*self._inputs(x, tables), prod(x.shape[:-2]))
+            return self._energy(energy, x), self._forces(forces, x)
 
-    def _inputs(self, x: Array, tables: Arrays) -> tuple[Array, dict[str, Array], Arrays, int]:
-        given = {name: _take(table, self.backend) for name, table in tables.items()}
-        filled = _filled(_take(x, self.backend), self.at_once)
-        return filled, {**self.tables, **given}, self.arrays, prod(x.shape[:-2])
+    def _is_compiled_by_caller(self, x: Array, tables: Arrays) -> bool:
+        """Whether the call is being traced in order to be compiled, so that other sizes would save nothing."""
+        if self.padding is None or not any(map(self.backend.is_tracked, (x, *tables.values()))):
+            return False
+        # Under jit, all that JAX makes is traced; under grad or vmap alone, what depends on the inputs.
+        return self.backend.is_tracked(self.backend.namespace.zeros(()))
+
+    def _inputs(self, x: Array, tables: Arrays) -> tuple[Array, dict[str, Array], Arrays]:
+        x, given = _on_host(x, self.backend), {name: _on_host(table, self.backend) for name, table in tables.items()}
+        if self.padding:
+            x = self.padding.positions(backend_of(x).namespace, x)
+            given = {
+                name: self.padding.table(backend_of(table).namespace, name, table) for name, table in given.items()
+            }
+        return _filled(x, self.at_once), {**self.tables, **given}, self.arrays
+
+    def _energy(self, energy: Array, x: Array) -> Array:
+        cut = self.padding.cut_energy if self.padding else _whole
+        return self._result(energy, lambda values: _without_fill(cut(values), x, self.at_once))
+
+    def _forces(self, forces: Array, x: Array) -> Array:
+        cut = self.padding.cut_positions if self.padding else _whole
+        return self._result(forces, lambda values: _without_fill(cut(values), x, self.at_once))
+
+    def _table(self, name: str, table: Array) -> Array:
+        return self._result(table, partial(self.padding.cut_table, name) if self.padding else _whole)
+
+    def _result(self, array: Array, cut: Callable[[Array], Array]) -> Array:
+        values = _on_host(array, self.backend)
+        part = cut(values)
+        if part is values:
+            return array
+        return part if self.hosted else share(part, self.backend).array
 
     def source(self, packing: Packing, *, each_term: bool) -> FunctionSource:
         prepared = (self.backend, self.structure, self.arrays, self.tables)
-        return _JaxSource(*prepared, packing, self.n_energies(each_term=each_term), each_term, self.x64, self.evaluate)
+        n_energies = self.n_energies(each_term=each_term)
+        return _JaxSource(*prepared, packing, n_energies, each_term, self.x64, self.evaluate, self.padding)
 
 
+@dataclass(frozen=True, eq=False)
 class JaxEngine(ArrayEngine):
-    """JAX, on any of its devices. Works inside jit, grad and vmap."""
+    """JAX, on any of its devices. Works inside jit, grad and vmap.
+
+    Attributes:
+        shapes: ``"shared"`` evaluates a bundle in larger sizes, which many bundles have (:mod:`ffbridge.energy.sizes`),
+            so that few functions are compiled while many molecules or batches come and go; ``"exact"`` in its own, for
+            a potential that is called so often that its own compilation pays. What a caller compiles himself
+            (``jax.jit``) has exact sizes anyway.
+    """
+
+    shapes: Literal["shared", "exact"] = "shared"
 
     name = backend = package = "jax"
     install = 'pip install "ffbridge[jax]"'
+    options: ClassVar[tuple[str, ...]] = ("shapes",)
     derivatives = 2
+
+    def with_options(self, **options: Any) -> JaxEngine:
+        """Return the engine with other attributes.
+
+        Raises:
+            UnknownNameError: it has no such option, or the option no such value.
+        """
+        super().with_options(**options)
+        known = ("shared", "exact")
+        if options.get("shapes", known[0]) not in known:
+            raise UnknownNameError(
+                f"the engine {self.name!r} has no shapes={options['shapes']!r}; it has: {', '.join(known)}"
+            )
+        return replace(self, **options)
 
     def abilities(self) -> tuple[str, ...]:
         """What it can do."""
@@ -262,21 +298,40 @@ class JaxEngine(ArrayEngine):
 
     def prepare(self, bundle: Bundle, *, hosted: bool = False) -> EngineEvaluator:
         """Make a valid bundle ready; under another host with x64 on in a local scope, if the bundle is float64."""
-        with _scope(hosted and "float64" in {_dtype(table.values) for table in bundle.tables.values()}):
-            return super().prepare(bundle)
+        hosted_x64 = hosted and "float64" in {_dtype(table.values) for table in bundle.tables.values()}
+        with _scope(hosted_x64):
+            if self.shapes == "exact":
+                return super().prepare(bundle)
+            return self._prepare_shared(bundle, hosted)
+
+    def _prepare_shared(self, bundle: Bundle, hosted: bool) -> EngineEvaluator:
+        values, backend = bundle.snapshot(), get_backend(self.backend)
+        own_structure, own_arrays = self.plan(values)
+        self._require_functions(bundle, backend)
+        own_tables = {name: table.values for name, table in values.tables.items()}
+        own = sizes(own_structure, own_arrays, own_tables, bundle.n_atoms)
+        padding = Padding(own, shared_sizes(own_structure, own))
+        structure, arrays = padded_plan(own_structure, own_arrays, padding)
+        tables = {name: padding.table(np, name, table) for name, table in own_tables.items()}
+        shared = ({name: share(array, backend).array for name, array in each.items()} for each in (arrays, tables))
+        return replace(
+            self.evaluator(backend, structure, *shared),
+            padding=padding,
+            make_exact=lambda: replace(self, shapes="exact").prepare(bundle, hosted=hosted),
+            hosted=hosted,
+        )
 
     def evaluator(
         self, backend: Backend, structure: Structure, arrays: dict[str, Array], tables: dict[str, Array]
-    ) -> EngineEvaluator:
+    ) -> _JaxEvaluator:
         """Return an evaluator of compiled functions."""
         x64 = "float64" in {_dtype(table) for table in tables.values()}
-        return _JaxEvaluator(backend, structure, arrays, tables, x64, self.energies)
+        return _JaxEvaluator(backend, structure, arrays, tables, x64, self.energy_function)
 
-    def energies(
-        self, backend: Backend, structure: Structure, arrays: Arrays, x: Array, tables: Arrays
-    ) -> dict[str, Array]:
-        """Return the energy of every term, as :func:`ffbridge.energy.total.energies` does; traced and compiled."""
-        return energies(backend, structure, arrays, x, tables)
+    @property
+    def energy_function(self) -> EnergyFunction:
+        """The energy of every term, as :func:`ffbridge.energy.total.energies`: traced and compiled, once for all."""
+        return energies
 
 
 engine = JaxEngine()

@@ -21,6 +21,7 @@ import numpy as np
 
 from ffbridge.backend import Array, Backend
 from ffbridge.bundle import Bundle
+from ffbridge.energy.api import EnergyFunction
 from ffbridge.energy.plan import Structure, TermStructure, plan
 from ffbridge.energy.total import by_system, parameter_columns
 from ffbridge.errors import MissingDependencyError
@@ -44,6 +45,7 @@ class TimemachineEngine(JaxEngine):
     name = package = "timemachine"
     backend = "jax"
     # Without the variable its build wants CUDA, which its potentials in JAX do not.
+    options = ()
     install = "timemachine is on no package index: follow the instructions of the project proteneer/timemachine"
 
     @cached_property
@@ -79,6 +81,11 @@ class TimemachineEngine(JaxEngine):
         if bundle.box is not None and any(dict(term.settings).get("periodic") for term in structure.terms):
             arrays["box"] = bundle.box.astype(next(iter(bundle.tables.values())).values.dtype)
         return structure, arrays
+
+    @property
+    def energy_function(self) -> EnergyFunction:
+        """The energy of every term by the program."""
+        return self.energies
 
     def energies(
         self, backend: Backend, structure: Structure, arrays: Arrays, x: Array, tables: Arrays
@@ -138,4 +145,5 @@ def _is_undirected(xp: Any, corners: Array) -> Array:
     return xp.any(xp.all(normals == 0, axis=1))
 
 
-engine = TimemachineEngine()
+# What is padded would be interactions of the program at geometries of ours, and boxes.
+engine = TimemachineEngine(shapes="exact")

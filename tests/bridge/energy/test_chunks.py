@@ -30,7 +30,7 @@ def test_chunks_have_the_energies_and_derivatives_of_the_whole(n_conformers):
     x = zigzag(np.random.default_rng(12), n_conformers)
     expected = fb.potential(bundle, engine="numpy").value_and_grad(x)
     with jax.enable_x64(True):
-        U = fb.potential(bundle, engine="jax")
+        U = fb.potential(bundle, engine="jax", shapes="exact")
         assert U._evaluator.at_once == 64
         found = U.value_and_grad(x)
         pairs = [
