@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ SETTINGS = """
 bundle = "start.ffb"
 
 [targets]
-files = ["conformers.parquet", "drives.parquet"]
+files = {files}
 weights = {{ torsion_drive = 0.5 }}
 relax = {relax}
 
@@ -53,6 +55,7 @@ identifiability = {identifiability}
 """
 
 DEFAULTS = {
+    "files": '["conformers.parquet", "drives.parquet"]',
     "relax": "false",
     "validation": "",
     "prior": 0,
@@ -99,9 +102,10 @@ def data(tmp_path_factory):
 @pytest.fixture
 def settings_file(data, tmp_path):
     """Write a TOML file beside the data, with some of its settings changed."""
+    numbers = itertools.count()
 
     def write(**changed):
-        path = data / f"{tmp_path.name}.toml"
+        path = data / f"{tmp_path.name}-{next(numbers)}.toml"
         path.write_text(SETTINGS.format(**{**DEFAULTS, **changed}))
         return path
 
