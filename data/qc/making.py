@@ -164,6 +164,7 @@ def _fields(each: Fragment, program: Program, name: str) -> dict[str, Any]:
             "family": each.family,
             "role": each.role,
             "program": program.stated,
+            "optimizer": {"program": "geomeTRIC", "trust": [TRUST, LARGEST_TRUST]},
             "versions": {name: version(name) for name in ("geometric", "torsiondrive", "rdkit", "numpy")},
             "settings": _settings(each),
         },
@@ -175,7 +176,6 @@ def _settings(each: Fragment) -> dict[str, Any]:
     return {
         "grid_spacing": SPACING,
         "convergence": CONVERGENCE,
-        "trust": [TRUST, LARGEST_TRUST],
         "accuracy": GFN2.ACCURACY,
         "temperature": TEMPERATURE,
         "least_curvature": FLOOR,
