@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -142,6 +142,15 @@ class JaxBackend(Backend):
         """A copy of its own; traces and gradients go through it."""
         moved = array if device is None else self.framework.device_put(array, self._device(device))
         return self.namespace.array(moved, dtype=dtype, copy=True)
+
+    def together(self, arrays: Sequence[np.ndarray[Any, Any]]) -> list[Array] | None:
+        """By copies; not where arrays would leave host memory for JAX's default device, and not in a trace."""
+        from ffbridge_backends.together.jax import unpacker
+
+        if self.framework.default_backend() != "cpu":
+            return None
+        found = unpacker(tuple([(array.shape, array.dtype) for array in arrays]))(arrays)
+        return None if isinstance(found[0], self._tracer) else found
 
     def _device(self, name: str) -> Any:
         platform, _, index = name.partition(":")

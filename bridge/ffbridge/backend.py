@@ -9,7 +9,7 @@ decision whether to alias, copy or refuse included, is done by :mod:`ffbridge.ex
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
 from types import MappingProxyType
@@ -117,6 +117,10 @@ class Backend(Plugin):
 
         Also of arrays that `check` refuses, where the framework itself can: a gradient or a trace goes on through it.
         """
+
+    def together(self, arrays: Sequence[Any]) -> list[Array] | None:
+        """Copies of small NumPy arrays of dtypes that the framework holds, made faster than one by one; None if not."""
+        return None
 
     def device(self, array: Array) -> str:
         """Where the array is: ``cpu``, ``cuda:0`` and so on."""

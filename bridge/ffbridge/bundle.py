@@ -188,7 +188,8 @@ class Bundle:
     def to(self, backend: str, *, device: Any = None, dtype: str | None = None) -> Bundle:
         """Return the bundle with its arrays in another framework, aliased where layout and alignment allow it.
 
-        The arrays of a bundle are read-only by contract: writing into them changes every alias.
+        Small arrays may be copied together instead, where that is faster, as to JAX. The arrays of a bundle are
+        read-only by contract: writing into them changes every alias.
 
         Args:
             backend: name of the backend, such as ``jax``.
@@ -200,12 +201,16 @@ class Bundle:
             ExchangeError: an array cannot cross as asked, such as float64 into JAX while x64 is off.
         """
         from ffbridge.exchange import share
+        from ffbridge.together import share_all
+
+        if device is None and dtype is None:
+            return self._with_arrays(share_all(self.arrays(), backend))
 
         def move(path: str, array: Array) -> Array:
             wanted = dtype if is_floating(array) and not path.startswith("models/") else None
             return share(array, backend, device=device, dtype=wanted).array
 
-        return Bundle.from_parts(self.document(), {path: move(path, array) for path, array in self.arrays().items()})
+        return self._with_arrays({path: move(path, array) for path, array in self.arrays().items()})
 
     def snapshot(self) -> Bundle:
         """Return the bundle's present values as NumPy arrays, without gradients: what is validated, hashed and saved.
@@ -215,7 +220,41 @@ class Bundle:
         """
         from ffbridge.snapshot import snapshot
 
-        return Bundle.from_parts(self.document(), {path: snapshot(array) for path, array in self.arrays().items()})
+        return self._with_arrays({path: snapshot(array) for path, array in self.arrays().items()})
+
+    def _with_arrays(self, arrays: MappingABC[str, Array]) -> Bundle:
+        """Return the bundle with others in place of all of :meth:`arrays`, each of the same shape."""
+        tables = {
+            name: Table(
+                values=arrays[f"tables/{name}/values"],
+                columns=own.columns,
+                units=own.units,
+                keys=own.keys,
+                model=own.model,
+            )
+            for name, own in self.tables.items()
+        }
+        terms = {name: _term_with(own, f"terms/{name}", arrays) for name, own in self.terms.items()}
+        models = {
+            name: replace(own, weights={key: arrays[f"models/{name}/{key}"] for key in own.weights})
+            for name, own in self.models.items()
+        }
+        groups = {
+            name: group(**{part: arrays[f"{name}/{part}"] for part in vars(getattr(self, name))})
+            for name, group in _GROUPS.items()
+            if getattr(self, name) is not None
+        }
+        found = Bundle(
+            **{name: arrays[name] for name in _TOPOLOGY if name in arrays},
+            **groups,
+            terms=terms,
+            tables=tables,
+            models=models,
+            system_names=self.system_names,
+            provenance=self.provenance,
+        )
+        object.__setattr__(found, "_arrays", arrays)
+        return found
 
     def document(self) -> dict[str, Any]:
         """Return everything but the arrays, as plain JSON values."""
@@ -238,6 +277,10 @@ class Bundle:
 
     def arrays(self) -> dict[str, Array]:
         """Return every array of the bundle under its path."""
+        return dict(self._arrays)
+
+    @cached_property
+    def _arrays(self) -> MappingABC[str, Array]:
         arrays = {name: getattr(self, name) for name in _TOPOLOGY if getattr(self, name) is not None}
         for name in _GROUPS:
             group = getattr(self, name)
@@ -334,6 +377,19 @@ class Bundle:
 def is_floating(array: Array) -> bool:
     """Return whether an array of any framework is of a real floating-point type."""
     return bool(backend_of(array).namespace.isdtype(array.dtype, "real floating"))
+
+
+def _term_with(term: Term, path: str, arrays: MappingABC[str, Array]) -> Term:
+    """Return a term with others in place of all of its arrays."""
+    pairs = term.overrides
+    return Term(
+        form=term.form,
+        indices=arrays[f"{path}/indices"],
+        table=term.table,
+        mapping=type(term.mapping)(**{part: arrays[f"{path}/mapping/{part}"] for part in vars(term.mapping)}),
+        settings=term.settings,
+        overrides=None if pairs is None else replace(pairs, pairs=arrays[f"{path}/overrides/pairs"]),
+    )
 
 
 def _places(term: Term) -> bool:

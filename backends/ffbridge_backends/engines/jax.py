@@ -26,7 +26,7 @@ from ffbridge.exchange import share
 from ffbridge.function import FunctionSource, Kind, Signature, Transformation, Vmap
 from ffbridge.packing import Packing
 from ffbridge.registry import backend_of, get_backend
-from ffbridge_backends.engines.jax_compiled import CompiledEnergies, compile_energies, compile_packed
+from ffbridge_backends.compiled.jax import CompiledEnergies, compile_energies, compile_packed
 
 __all__ = ["JaxEngine", "engine"]
 

@@ -1,0 +1,3 @@
+"""What frameworks compile for their engines, and keep: one module for each framework."""
+
+__all__: list[str] = []
