@@ -1,7 +1,8 @@
 """Torsion drives by wavefront propagation (Y. Qiu et al., J. Chem. Phys. 152, 244116 (2020)), as torsiondrive does it.
 
 Every optimum at a grid point starts optimizations at its two neighbors, until none finds a lower energy: so the profile
-does not depend on the direction of the scan.
+does not depend on the direction of the scan. The fragments are their own mirror images, so E(φ) = E(-φ): where the
+search found less at -φ, the mirror image is taken.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ from rdkit import Chem
 from data.qc.optimization import minimum
 from data.qc.programs import Program
 
-__all__ = ["SPACING", "Drive", "drive"]
+__all__ = ["SPACING", "Drive", "drive", "lowest_of_mirror_images"]
 
 Floats = NDArray[np.float64]
 
 SPACING = 15
 """Of the grid [degrees]."""
+
+SAME_ENERGY = 1e-6
+"""Energies closer than this are one [hartree]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +51,7 @@ class Drive:
 def drive(
     program: Program, atomic_numbers: NDArray[np.int32], starts: Floats, dihedral: tuple[int, int, int, int]
 ) -> Drive:
-    """Return the profile of one dihedral, from ``(n_starts, n_atoms, 3)`` [bohr]."""
+    """Return the profile of a dihedral, of a molecule without stereocenters, from ``(n_starts, n_atoms, 3)`` [bohr]."""
     from torsiondrive.td_api import create_initial_state, update_state
 
     table = Chem.GetPeriodicTable()
@@ -64,12 +68,24 @@ def drive(
         }
         update_state(state, done)
     found = {int(point): min(tried, key=lambda each: each[2]) for point, tried in state["grid_status"].items()}
-    angles = sorted(found)
+    angles = np.array(sorted(found))
     return Drive(
-        angles=np.array(angles),
-        positions=np.array([found[angle][1] for angle in angles]).reshape(len(angles), -1, 3),
+        angles=angles,
+        positions=lowest_of_mirror_images(
+            angles,
+            np.array([found[angle][1] for angle in sorted(found)]).reshape(len(angles), -1, 3),
+            np.array([found[angle][2] for angle in sorted(found)]),
+        ),
         optimizations=sum(map(len, state["grid_status"].values())),
     )
+
+
+def lowest_of_mirror_images(angles: NDArray[np.int64], positions: Floats, energies: Floats) -> Floats:
+    """Return positions, each replaced by the mirror image of those at the opposite angle where these are lower."""
+    opposite = np.array([int(np.flatnonzero((angles + angle) % 360 == 0)[0]) for angle in angles])
+    lower = energies[opposite] < energies - SAME_ENERGY
+    images = positions[opposite] * np.array([-1.0, 1.0, 1.0])
+    return np.where(lower[:, None, None], images, positions)
 
 
 def _optimized(
