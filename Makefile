@@ -11,7 +11,7 @@ STAMP := $(VENV)/installed-$(shell cat $(SOURCES) | cksum | cut -d ' ' -f 1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CONSTRAINED := --constraint constraints.txt
 
-.PHONY: help demo test test-all lint format bench data env clean
+.PHONY: help demo test test-all lint format bench data fuzz env clean
 
 help:
 	@echo "make demo      the main job on real molecules"
@@ -21,6 +21,7 @@ help:
 	@echo "make format    ruff writes the format"
 	@echo "make bench     the benchmark suite: tables and ratios in benchmarks/results"
 	@echo "make data      the targets of data/qc by quantum chemistry: what is not there already"
+	@echo "make fuzz      each reader in turn on damaged files, for FUZZ_SECONDS each (FUZZ names some of them)"
 	@echo "make env       the environment alone, in $(VENV)"
 	@echo "make clean     removes the environment and caches"
 
@@ -59,6 +60,13 @@ bench: $(STAMP)
 
 data: $(STAMP)
 	$(BIN)/python -m data.qc --processes $(shell nproc)
+
+# Atheris is no part of the environment: it has wheels for Linux only.
+FUZZ ?= bundle validate targets evaluator qcarchive torsion_profiles extended_xyz descent spice trajectory molecules
+FUZZ_SECONDS ?= 60
+fuzz: $(STAMP)
+	$(PIP) install $(CONSTRAINED) atheris
+	for name in $(FUZZ); do $(BIN)/python -m tests.fuzz $$name -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
