@@ -223,8 +223,11 @@ class TorchBackend(Backend):
         return differentiable(function)
 
     def gradient(self, function: Callable[..., Array], inputs: tuple[Array, ...]) -> tuple[Array, ...]:
-        """By ``torch.autograd.grad``; the graph is kept where the inputs have one."""
+        """By ``torch.autograd.grad``, the graph kept where the inputs have one; by torch.func within torch.func."""
         torch = self.framework
+        if any(self._is_wrapped(array) for array in inputs):
+            slopes: tuple[Array, ...] = torch.func.grad(function, argnums=tuple(range(len(inputs))))(*inputs)
+            return slopes
         kept = any(array.requires_grad for array in inputs)
         with torch.enable_grad():
             leaves = [array if array.requires_grad else array.detach().requires_grad_() for array in inputs]
