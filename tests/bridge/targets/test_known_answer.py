@@ -13,7 +13,7 @@ import pytest
 
 import ffbridge as fb
 
-from .molecules import METHANOL, PEROXIDE, batch, bundle, conformers, drive, methanol, noisy, peroxide
+from .molecules import METHANOL, PEROXIDE, batch, conformers, drive, methanol, noisy, peroxide
 
 optimize = pytest.importorskip("scipy.optimize", reason="SciPy is not installed")
 
