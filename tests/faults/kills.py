@@ -6,6 +6,7 @@ to be the old one or the new one, whole. What was found is printed as JSON.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -54,18 +55,27 @@ class Found:
     litter: list[str] = field(default_factory=list)
 
 
-def kill_during(work: Callable[[], None], seconds: float) -> bool:
-    """Run `work` in a process of its own and kill that after some time; return whether it was still at work."""
+def kill_during(work: Callable[[], None], seconds: float, *, with_children: bool = False) -> bool:
+    """Run `work` in a process of its own and kill that after some time; return whether it was still at work.
+
+    Args:
+        work: what is done.
+        seconds: until the kill.
+        with_children: kill the processes that it started at the same moment.
+    """
     child = os.fork()
     if child == 0:
         code = 1
         try:
+            os.setpgid(0, 0)
             work()
             code = 0
         finally:
             os._exit(code)
+    with contextlib.suppress(OSError):  # whichever of the two is first
+        os.setpgid(child, child)
     time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
+    (os.killpg if with_children else os.kill)(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     if os.WIFEXITED(status) and os.WEXITSTATUS(status):
         raise RuntimeError("the work failed by itself")
@@ -166,7 +176,7 @@ def building(folder: Path, moments: int, random: Random) -> Found:
             for path in output.glob("*.ffb"):
                 path.unlink()
         found.moments += 1
-        found.killed += kill_during(work, random.uniform(0, whole))
+        found.killed += kill_during(work, random.uniform(0, whole), with_children=moment % 2 == 1)
         found.writing += bool(hidden(output))
         found.lost += broken(output)
     in_a_process(work)
