@@ -6,7 +6,8 @@ PYTEST_ARGS ?=
 
 # The stamp's name holds a checksum of what the environment is made from, so that any change of that installs again,
 # whatever the times of the files are.
-SOURCES := pyproject.toml constraints.txt tests/example_plugin/pyproject.toml
+PLUGINS := tests/example_plugin plugins/ffbridge-mlx plugins/ffbridge-paddle
+SOURCES := pyproject.toml constraints.txt $(PLUGINS:%=%/pyproject.toml)
 STAMP := $(VENV)/installed-$(shell cat $(SOURCES) | cksum | cut -d ' ' -f 1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CONSTRAINED := --constraint constraints.txt
@@ -34,7 +35,7 @@ $(STAMP): $(SOURCES)
 	rm -f $(VENV)/installed-*
 	$(PIP) install $(CONSTRAINED) hatchling editables
 	$(PIP) install $(CONSTRAINED) --no-build-isolation --editable ".[all,dev,examples,qc]"
-	$(PIP) install --no-build-isolation --no-deps --editable tests/example_plugin
+	$(PIP) install --no-build-isolation --no-deps $(PLUGINS:%=--editable %)
 	touch $@
 
 demo: $(STAMP)

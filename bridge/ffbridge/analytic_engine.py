@@ -19,6 +19,8 @@ __all__ = ["AnalyticEngine"]
 
 @dataclass(frozen=True, eq=False)
 class _AnalyticEvaluator(ArrayEvaluator):
+    engine: str
+
     def value_and_grad(self, x: Array, tables: Arrays) -> Evaluation:
         given = {name: share(table, self.backend).array for name, table in tables.items()}
         x = share(x, self.backend).array
@@ -27,7 +29,7 @@ class _AnalyticEvaluator(ArrayEvaluator):
     def source(self, packing: Packing, *, each_term: bool) -> FunctionSource:
         prepared = (self.backend, self.structure, self.arrays, self.tables)
         return FirstOrderSource(
-            engine=self.backend.name,
+            engine=self.engine,
             backend=self.backend,
             packing=packing,
             n_energies=self.n_energies(each_term=each_term),
@@ -44,6 +46,8 @@ class AnalyticEngine(ArrayEngine):
     A subclass names its backend, as `name` and `backend`, its `package` and the command to `install` it.
     """
 
+    by_formulas = True
+
     def abilities(self) -> tuple[str, ...]:
         """What it can do."""
         return ("energies and first derivatives, by formulas",)
@@ -52,4 +56,4 @@ class AnalyticEngine(ArrayEngine):
         self, backend: Backend, structure: Structure, arrays: dict[str, Array], tables: dict[str, Array]
     ) -> EngineEvaluator:
         """Return an evaluator that computes derivatives by analytic formulas."""
-        return _AnalyticEvaluator(backend, structure, arrays, tables)
+        return _AnalyticEvaluator(backend, structure, arrays, tables, self.name)

@@ -41,7 +41,9 @@ class Potential:
         self.bundle = bundle
         self.engine = engine
         self.host = host
-        native = host is get_backend(engine.backend)
+        native = host is get_backend(engine.backend) and not (
+            engine.by_formulas and host.capabilities.automatic_differentiation
+        )
         self._evaluator: Evaluator = engine.prepare(bundle) if native else LambdaModule(bundle, engine, host)
         self._dtypes = {name: backend_of(table.values).dtype(table.values) for name, table in bundle.tables.items()}
         self._dtype = next(iter(self._dtypes.values()), "float64")

@@ -13,7 +13,7 @@ import pytest
 from .sources import ROOT
 
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "spec").rglob("*.md")]
-FOLDERS = ("bridge", "backends", "spec", "tests", "benchmarks", "examples", "docs", ".ci")
+FOLDERS = ("bridge", "backends", "spec", "tests", "benchmarks", "examples", "docs", "plugins", ".ci")
 SUFFIXES = {"", ".json", ".md", ".py", ".toml", ".txt", ".yaml"}
 # Spelled in two halves, so that this file does not hold them.
 FORBIDDEN = [

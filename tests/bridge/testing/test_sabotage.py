@@ -136,13 +136,28 @@ backend = Deadly()
 """
 
 
-def test_a_plug_in_that_kills_its_process_fails(tmp_path, monkeypatch):
-    (tmp_path / "ffbridge_deadly.py").write_text(DEADLY)
+def installed(tmp_path, monkeypatch, code):
+    """Install a module with a backend `deadly`, for the processes that this one starts."""
+    (tmp_path / "ffbridge_deadly.py").write_text(code)
     info = tmp_path / "ffbridge_deadly-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ffbridge-deadly\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[ffbridge.backends]\ndeadly = ffbridge_deadly:backend\n")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, sys.path)]))
+
+
+@pytest.mark.slow
+def test_a_plug_in_that_waits_for_itself_fails(tmp_path, monkeypatch):
+    code = DEADLY.replace("import os", "import threading").partition("        os.write")[0]
+    installed(tmp_path, monkeypatch, code + "        threading.Event().wait()\n\n\nbackend = Deadly()\n")
+    results = list(check_apart("backend", "deadly", patience=30))
+    (failed,) = failures(results)
+    assert (failed.check, failed.case) == ("functions/segment_sum", "sorted")
+    assert failed.reason.startswith("it did not end within 30 s")
+
+
+def test_a_plug_in_that_kills_its_process_fails(tmp_path, monkeypatch):
+    installed(tmp_path, monkeypatch, DEADLY)
     results = list(check_apart("backend", "deadly"))
     (failed,) = failures(results)
     assert (failed.check, failed.case) == ("functions/segment_sum", "sorted")
