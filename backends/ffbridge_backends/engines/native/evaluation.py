@@ -12,9 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffbridge_backends.engines.native.compiled.bonded import bonded
-from ffbridge_backends.engines.native.compiled.lanes import Lanes, from_lanes, lanes_for, to_lanes
+from ffbridge_backends.engines.native.compiled.few import few_bonded
+from ffbridge_backends.engines.native.compiled.lanes import (
+    Lanes,
+    One,
+    counts_of,
+    from_lanes,
+    lanes_for,
+    to_lanes,
+    weights_to_lanes,
+)
 from ffbridge_backends.engines.native.compiled.nonbonded import NoCutoff, Nothing, nonbonded
-from ffbridge_backends.engines.native.terms import BondedTerm, Pairs, PairTerm, Parameters, Slopes
+from ffbridge_backends.engines.native.compiled.triangle import triangle
+from ffbridge_backends.engines.native.terms import BondedTerm, Pairs, PairTerm, Parameters, Slopes, Triangle
 
 __all__ = ["ENERGIES", "EVERYTHING", "FORCES", "Found", "Sums", "evaluate"]
 
@@ -48,18 +58,16 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """Memory of an evaluation, in blocks of conformers; what loops add to has a part for each slot of blocks.
+    """Memory of an evaluation, in blocks of conformers.
 
     Attributes:
         lanes: the layout.
-        counts: conformers of each block.
+        counts: lanes of each block that are computed.
         x: ``(n_blocks, n_atoms * 3 * width)``.
         weights: by term or for all, ``(1 or n_terms, n_blocks, n_systems * width)``.
         energies: ``(n_terms + 1, n_blocks, n_systems * width)``; the last is that of a term that is not there.
         gradient: like x.
         parameters: by the place of a term.
-        slopes: by the place of a term, dL/d what the loop takes, ``(n_slots, n_rows, n_columns)``; and of listed
-            parameters, which systems share, ``(n_parts, n_listed, 3)``.
     """
 
     lanes: Lanes
@@ -69,7 +77,6 @@ class Sums:
     energies: Floats
     gradient: Floats
     parameters: Mapping[int, Parameters]
-    slopes: dict[int, Slopes]
 
     def weight(self, place: int) -> Floats:
         """Return the weights of a term."""
@@ -77,12 +84,14 @@ class Sums:
         return weights
 
 
+_NONE = Slopes(np.zeros((0, 0)), np.zeros((0, 0)))
+"""What loops take that do not write derivatives to parameters."""
+
+
 @dataclass(frozen=True)
 class _Part:
-    """Blocks and systems that one thread goes over; parts of different slots or systems add to different memory."""
+    """Blocks and systems that one thread goes over; parts of different blocks or systems add to different memory."""
 
-    number: int
-    slot: int
     blocks: tuple[int, int]
     blocks_at_once: int
     systems: tuple[int, int]
@@ -113,51 +122,53 @@ def evaluate(
     """
     n_conformers, n_atoms, _ = x.shape
     lanes = lanes_for(n_conformers)
-    blocks, counts = to_lanes(x.reshape(n_conformers, 3 * n_atoms), lanes)
+    blocks = to_lanes(x.reshape(n_conformers, 3 * n_atoms), lanes)
     work = sum(len(term.systems) for term in terms) * n_conformers
     threads = max(1, min(threads, work // _WORK_OF_A_THREAD))
-    n_slots = min(threads, len(blocks))
-    width = (len(system_offsets) - 1) * lanes.width
-    parts = _parts(system_offsets, len(blocks), lanes.width, n_slots, threads)
+    n_systems = len(system_offsets) - 1
+    parts = _parts(system_offsets, len(blocks), lanes.width, threads)
     sums = Sums(
         lanes,
-        counts,
+        counts_of(n_conformers, lanes),
         blocks,
-        _ones_or(weights, (len(blocks), width), lanes),
-        np.zeros((n_terms + 1, len(blocks), width)),
+        _ones_or(weights, n_conformers, n_systems, lanes),
+        np.zeros((n_terms + 1, len(blocks), n_systems * lanes.width)),
         np.zeros_like(blocks),
         parameters,
-        {
-            place: Slopes(
-                np.zeros((n_slots, len(each.taken), each.n_slopes)), np.zeros((len(parts), *each.listed.shape))
-            )
-            for place, each in parameters.items()
-        },
     )
     if threads == 1:
-        for part in parts:
-            _run(terms, sums, part, wanted)
+        slopes = _run(terms, sums, parts, wanted)
     else:
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda part: _run(terms, sums, part, wanted), parts))
-    return Found(
-        np.stack([from_lanes(each, lanes, n_conformers) for each in sums.energies])[:n_terms],
-        from_lanes(sums.gradient, lanes, n_conformers).reshape(x.shape),
-        {place: Slopes(_sum(each.taken), _sum(each.listed)) for place, each in sums.slopes.items()},
-    )
+            # What parts add to parameters would clash: each thread has its own sums of them.
+            shares = [parts[first::threads] for first in range(threads)]
+            slopes = _total(list(pool.map(lambda share: _run(terms, sums, share, wanted), shares)))
+    energies = np.empty((n_terms, n_conformers, n_systems))
+    for place in range(n_terms):
+        energies[place] = from_lanes(sums.energies[place], lanes, n_conformers)
+    return Found(energies, from_lanes(sums.gradient, lanes, n_conformers).reshape(x.shape), slopes)
 
 
-def _ones_or(weights: Floats | None, shape: tuple[int, int], lanes: Lanes) -> Floats:
-    return np.ones((1, *shape)) if weights is None else np.stack([to_lanes(each, lanes)[0] for each in weights])
+def _ones_or(weights: Floats | None, n_conformers: int, n_systems: int, lanes: Lanes) -> Floats:
+    if weights is None:
+        if lanes.width == 1:
+            return np.ones((1, n_conformers, n_systems))
+        return weights_to_lanes(np.ones((n_conformers, n_systems)), lanes)[None]
+    return np.stack([weights_to_lanes(each, lanes) for each in weights])
 
 
-def _sum(parts: Floats) -> Floats:
-    total: Floats = parts[0] if len(parts) == 1 else parts.sum(axis=0)
-    return total
+def _total(shares: Sequence[dict[int, Slopes]]) -> dict[int, Slopes]:
+    first, *others = shares
+    for place, total in first.items():
+        for other in others:
+            total.taken[...] += other[place].taken
+            total.listed[...] += other[place].listed
+    return first
 
 
-def _parts(system_offsets: NDArray[Any], n_blocks: int, width: int, n_slots: int, threads: int) -> list[_Part]:
+def _parts(system_offsets: NDArray[Any], n_blocks: int, width: int, threads: int) -> list[_Part]:
     """Return parts for as many threads, of systems whose positions stay near the core if there are several."""
+    n_slots = min(threads, n_blocks)
     if not n_slots:
         return []
     of_block = _BYTES_OF_AN_ATOM * int(system_offsets[-1]) * width
@@ -169,56 +180,102 @@ def _parts(system_offsets: NDArray[Any], n_blocks: int, width: int, n_slots: int
         shares = np.arange(n_groups + 1) * (system_offsets[-1] / n_groups)
         edges = np.unique(np.searchsorted(system_offsets, shares)).tolist()
     cuts = pairwise(n_blocks * slot // n_slots for slot in range(n_slots + 1))
-    taken = product(enumerate(cuts), list(pairwise(edges)))
-    return [_Part(number, slot, blocks, at_once, systems) for number, ((slot, blocks), systems) in enumerate(taken)]
+    return [_Part(blocks, at_once, systems) for blocks, systems in product(cuts, list(pairwise(edges)))]
 
 
-def _run(terms: Sequence[BondedTerm | Pairs], sums: Sums, part: _Part, wanted: int) -> None:
-    """Run the loops of all terms over a part."""
-    for first in range(*part.blocks, part.blocks_at_once):
-        blocks = first, min(first + part.blocks_at_once, part.blocks[1])
-        for term in terms:
-            rows = int(term.starts[part.systems[0]]), int(term.starts[part.systems[1]])
-            if rows[0] == rows[1]:
-                continue
-            if isinstance(term, Pairs):
-                _run_pairs(term, sums, part, rows, blocks, wanted)
-            else:
-                _run_bonded(term, sums, part, rows, blocks, wanted)
+def _run(terms: Sequence[BondedTerm | Pairs], sums: Sums, parts: Sequence[_Part], wanted: int) -> dict[int, Slopes]:
+    """Run the loops of all terms over parts, and return dL/d what they take."""
+    slopes = {place: each.slopes() if wanted == EVERYTHING else _NONE for place, each in sums.parameters.items()}
+    for part in parts:
+        for first in range(*part.blocks, part.blocks_at_once):
+            blocks = first, min(first + part.blocks_at_once, part.blocks[1])
+            for term in terms:
+                rows = term.starts[part.systems[0]], term.starts[part.systems[1]]
+                if rows[0] == rows[1]:
+                    continue
+                if isinstance(term, BondedTerm):
+                    _run_bonded(term, sums, slopes, rows, blocks, wanted)
+                elif isinstance(sums.lanes, One) and term.triangle:
+                    _run_triangle(term, term.triangle, sums, slopes, part.systems, blocks, wanted)
+                else:
+                    _run_pairs(term, sums, slopes, rows, blocks, wanted)
+    return slopes
 
 
 def _run_bonded(
-    term: BondedTerm, sums: Sums, part: _Part, rows: tuple[int, int], blocks: tuple[int, int], wanted: int
+    term: BondedTerm,
+    sums: Sums,
+    slopes: Mapping[int, Slopes],
+    rows: tuple[int, int],
+    blocks: tuple[int, int],
+    wanted: int,
 ) -> None:
     place = term.place
-    bonded(
-        sums.lanes,
-        term.coordinate,
-        term.form,
-        term.arity,
+    given = (
         term.atoms,
         term.systems,
+        term.owners,
         sums.parameters[place].taken,
         sums.x,
         sums.weight(place),
         sums.energies[place],
         sums.gradient,
-        sums.slopes[place].taken[part.slot],
+        slopes[place].taken,
         rows,
         blocks,
-        sums.counts,
+        wanted,
+    )
+    if isinstance(sums.lanes, One):
+        few_bonded(term.coordinate, term.form, term.row, *given)
+    else:
+        bonded(sums.lanes, term.coordinate, term.form, len(term.row), *given[:-1], sums.counts, wanted)
+
+
+def _run_triangle(
+    pairs: Pairs,
+    found: Triangle,
+    sums: Sums,
+    slopes: Mapping[int, Slopes],
+    systems: tuple[int, int],
+    blocks: tuple[int, int],
+    wanted: int,
+) -> None:
+    tiles, given = found.tiles, []
+    for each, owners, kept in zip(pairs.terms, found.owners, found.kept, strict=True):
+        place = each.place
+        taken, onto = sums.parameters[place].taken, slopes[place].taken
+        energies = sums.energies[place]
+        given.append((each.form, each.method, each.means, taken, owners, kept, sums.weight(place), energies, onto))
+    if len(given) == 1:
+        # Nothing is computed with what a form without columns is given.
+        given.append((Nothing(), NoCutoff(), *given[0][2:7], sums.energies[-1], given[0][8]))
+    triangle(
+        *given,
+        tiles.atoms,
+        tiles.starts,
+        tiles.first_places,
+        found.excepted,
+        sums.x,
+        sums.gradient,
+        systems,
+        blocks,
         wanted,
     )
 
 
 def _run_pairs(
-    term: Pairs, sums: Sums, part: _Part, rows: tuple[int, int], blocks: tuple[int, int], wanted: int
+    term: Pairs,
+    sums: Sums,
+    slopes: Mapping[int, Slopes],
+    rows: tuple[int, int],
+    blocks: tuple[int, int],
+    wanted: int,
 ) -> None:
-    given = [_pair_term(each, sums, part) for each in term.terms]
+    given = [_pair_term(each, sums, slopes[each.place]) for each in term.terms]
     if len(given) == 1:
         # Nothing is computed with what a form without columns is given.
-        _, _, mixing, kept, weight, _, *slopes = given[0]
-        given.append((Nothing(), NoCutoff(), mixing, kept, weight, sums.energies[-1], *slopes))
+        _, _, mixing, kept, weight, _, *onto = given[0]
+        given.append((Nothing(), NoCutoff(), mixing, kept, weight, sums.energies[-1], *onto))
     nonbonded(
         sums.lanes,
         *given,
@@ -235,15 +292,15 @@ def _run_pairs(
     )
 
 
-def _pair_term(term: PairTerm, sums: Sums, part: _Part) -> tuple[Any, ...]:
-    parameters, slopes = sums.parameters[term.place], sums.slopes[term.place]
+def _pair_term(term: PairTerm, sums: Sums, slopes: Slopes) -> tuple[Any, ...]:
+    parameters = sums.parameters[term.place]
     return (
         term.form,
         term.method,
-        (term.means, term.factors, parameters.taken, term.chosen, parameters.listed),
+        (term.means, term.owners, parameters.taken, term.chosen, parameters.listed),
         term.kept,
         sums.weight(term.place),
         sums.energies[term.place],
-        slopes.taken[part.slot],
-        slopes.listed[part.number],
+        slopes.taken,
+        slopes.listed,
     )

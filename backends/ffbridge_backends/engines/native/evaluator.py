@@ -111,12 +111,16 @@ class NativeEvaluator(EngineEvaluator):
         self, x: Floats, given: Arrays, wanted: int, weights: Floats | None = None
     ) -> tuple[Found, dict[str, Floats]]:
         """Return what is found at ``(n_conformers, n_atoms, 3)``, and dL/d table by name; weights as for `evaluate`."""
-        replaced = {name: _in_double(share(table, self._backend).array) for name, table in given.items()}
-        tables = {**self._tables, **replaced}
-        parameters = {
-            each.place: self._own[each.place] if replaced.keys().isdisjoint(each.tables) else each.parameters(tables)
-            for each in self._each
-        }
+        tables, parameters = self._tables, self._own
+        if given:
+            replaced = {name: _in_double(share(table, self._backend).array) for name, table in given.items()}
+            tables = {**tables, **replaced}
+            parameters = {
+                each.place: parameters[each.place]
+                if replaced.keys().isdisjoint(each.tables)
+                else each.parameters(tables)
+                for each in self._each
+            }
         sites = self._structure.virtual_sites
         inner = conformers_last(np, x) if sites else x
         if sites:

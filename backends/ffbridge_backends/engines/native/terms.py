@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from ffbridge.energy.nonbonded import NONBONDED
 from ffbridge.energy.plan import Structure, TermStructure
 from ffbridge.energy.total import mapping_of
 from ffbridge.forms import InternalCoordinate, form
-from ffbridge.mapping import Linear
+from ffbridge.mapping import Linear, Select
 from ffbridge.mapping import Mapping as ParameterMapping
-from ffbridge_backends.engines.native.compiled import bonded, coordinates, nonbonded
+from ffbridge_backends.engines.native.compiled import bonded, coordinates, means, nonbonded
+from ffbridge_backends.engines.native.tiles import Tiles, tiles_of
 
 __all__ = ["MEANS", "BondedTerm", "PairTerm", "Pairs", "Parameters", "Slopes", "prepare_terms"]
 
@@ -25,24 +27,26 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Tables = Mapping[str, Floats]
 
-MEANS: dict[Mean, int] = {
-    ARITHMETIC: nonbonded.ARITHMETIC,
-    GEOMETRIC: nonbonded.PRODUCT,
-    CHARGES: nonbonded.PRODUCT,
-    HARMONIC: nonbonded.HARMONIC,
+MEANS: dict[Mean, Callable[[Mapping[str, Any]], Any]] = {
+    ARITHMETIC: lambda settings: means.Bilinear(half=0.5),
+    GEOMETRIC: lambda settings: means.Bilinear(factor=1.0),
+    CHARGES: lambda settings: means.Bilinear(factor=float(settings["coulomb_constant"])),
+    HARMONIC: lambda settings: means.Harmonic(),
 }
-"""The loop's means by those of the energies."""
+"""What makes the loop's means of settings, by those of the energies."""
 
+_FULL, _SPARE = 4, 1000
+"""Places for a pair, and in addition, up to which tiles are faster than a list."""
 _COLUMNS = 3
 """Columns that every nonbonded form has in the loop."""
 
 
 @dataclass(frozen=True, eq=False)
 class Parameters:
-    """What the loops take of one term's table.
+    """What the loops take of one term's table: of its rows, or of those of the term where the mapping adds rows up.
 
     Attributes:
-        columns: the parameters of each row of the term, ``(n_rows, n_columns)``.
+        columns: the parameters, ``(n_rows, n_columns)``.
         taken: what the loop takes of them: the same, or constants of a bonded form, ``(n_rows, ·)``; of a nonbonded
             form the variables of atoms, ``(n_rows, 3)``.
         n_slopes: numbers of a row that derivatives are taken to: columns of a bonded form, variables of another.
@@ -53,6 +57,10 @@ class Parameters:
     taken: Floats
     n_slopes: int
     listed: Floats = field(default_factory=lambda: np.zeros((0, _COLUMNS)))
+
+    def slopes(self) -> Slopes:
+        """Return memory for the derivatives."""
+        return Slopes(np.zeros((len(self.taken), self.n_slopes)), np.zeros(self.listed.shape))
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,24 +80,26 @@ class BondedTerm:
         table: name of its table.
         mapping: from the table to interactions, in the order of `atoms`.
         rounded: the columns whose values are rounded after the mapping.
+        owners: the row of the parameters of each interaction, ``(n_terms,)``.
         coordinate: the loop's coordinates.
         form: the loop's form.
-        arity: atoms of a row.
-        atoms: ``(n_terms * arity,)``.
+        row: the places in a row of atoms.
+        atoms: ``(n_terms * len(row),)``.
         systems: ``(n_terms,)``, not decreasing.
-        starts: the first row of each system and after the last, ``(n_systems + 1,)``.
+        starts: the first row of each system and after the last.
     """
 
     place: int
     table: str
     mapping: ParameterMapping
     rounded: tuple[int, ...]
+    owners: Indices
     coordinate: Any
     form: Any
-    arity: int
+    row: tuple[int, ...]
     atoms: Indices
     systems: Indices
-    starts: Indices
+    starts: list[int]
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -97,14 +107,14 @@ class BondedTerm:
         return (self.table,)
 
     def parameters(self, tables: Tables) -> Parameters:
-        """Return the parameters of each interaction."""
-        columns = _apply(self.mapping, tables[self.table], self.rounded)
+        """Return the parameters that interactions own."""
+        columns = _rows(self.mapping, tables[self.table], self.rounded)
         make = bonded.CONSTANTS.get(type(self.form))
         return Parameters(columns, columns if make is None else make(columns), columns.shape[1])
 
     def pull_back(self, parameters: Parameters, slopes: Slopes, tables: Tables) -> list[tuple[str, Floats]]:
         """Return dL/d table for each table, from dL/d what the loop takes."""
-        return [(self.table, self.mapping.pullback(slopes.taken, len(tables[self.table])))]
+        return [(self.table, _pull_back(self.mapping, slopes.taken, len(tables[self.table])))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +125,7 @@ class PairTerm:
         method: the loop's method.
         mixing: the mixing rule, which makes variables of parameters.
         means: the loop's mean of each column.
-        factors: what products are multiplied by.
+        owners: the row of the parameters of each row of the term, ``(n_rows,)``.
         kept: ``(n_pairs,)``, the fraction of each pair that is kept.
         overrides: the table with parameters of pairs that are not mixed; empty if there is none.
         chosen: the row of each pair in it, -1 if it has none, ``(n_pairs,)``; empty if no pair has one.
@@ -127,8 +137,8 @@ class PairTerm:
     form: Any
     method: Any
     mixing: Mixing
-    means: tuple[int, ...]
-    factors: tuple[float, ...]
+    means: tuple[Any, ...]
+    owners: Indices
     kept: Floats
     overrides: str
     chosen: Indices
@@ -139,8 +149,8 @@ class PairTerm:
         return (self.table, self.overrides) if self.overrides else (self.table,)
 
     def parameters(self, tables: Tables) -> Parameters:
-        """Return the parameters of each row, the variables of its atom, and the parameters that are listed."""
-        columns = _apply(self.mapping, tables[self.table], ())
+        """Return the parameters that rows own, the variables of atoms, and the parameters that are listed."""
+        columns = _rows(self.mapping, tables[self.table], ())
         variables = self.mixing.variables(np, *columns.T)
         listed = tables[self.overrides].T if self.overrides else ()
         return Parameters(columns, _in_columns(variables), _COLUMNS, _in_columns(listed))
@@ -149,7 +159,10 @@ class PairTerm:
         """Return dL/d table for each table, from dL/d what the loop takes."""
         columns = tuple(parameters.columns.T)
         found = self.mixing.variables_pullback(np, columns, tuple(slopes.taken[:, : len(columns)].T))
-        back = [(self.table, self.mapping.pullback(np.stack(found, axis=1), len(tables[self.table])))]
+        of_rows = np.empty(parameters.columns.shape)
+        for column, values in enumerate(found):
+            of_rows[:, column] = values
+        back = [(self.table, _pull_back(self.mapping, of_rows, len(tables[self.table])))]
         return [*back, (self.overrides, slopes.listed[:, : len(columns)])] if self.overrides else back
 
 
@@ -162,15 +175,46 @@ class Pairs:
         atoms: ``(2 n_pairs,)``.
         rows: ``(2 n_pairs,)``, the terms' rows of these atoms.
         systems: ``(n_pairs,)``, not decreasing.
-        starts: the first pair of each system and after the last, ``(n_systems + 1,)``.
+        starts: the first pair of each system and after the last.
         excepted: ``(n_pairs,) bool``.
+        system_offsets: ``(n_systems + 1,)``.
     """
 
     terms: tuple[PairTerm, ...]
     atoms: Indices
     rows: Indices
     systems: Indices
-    starts: Indices
+    starts: list[int]
+    excepted: NDArray[np.bool_]
+    system_offsets: Indices
+
+    @cached_property
+    def triangle(self) -> Triangle | None:
+        """The pairs in tiles; None where some have listed parameters, or most of what they stand in would be empty."""
+        if any(term.overrides for term in self.terms):
+            return None
+        tiles = tiles_of(self.atoms, self.rows, self.system_offsets)
+        if tiles.n_places > _FULL * len(self.systems) + _SPARE:
+            return None
+        owners = tuple(term.owners[tiles.rows] for term in self.terms)
+        kept = tuple(tiles.spread(term.kept) for term in self.terms)
+        return Triangle(tiles, owners, kept, tiles.spread(self.excepted))
+
+
+@dataclass(frozen=True, eq=False)
+class Triangle:
+    """Pairs in tiles.
+
+    Attributes:
+        tiles: where they stand.
+        owners: of each term, the row of the parameters of each member, ``(n_members,)``.
+        kept: of each term, the fraction that is kept at each place, ``(n_places,)``.
+        excepted: ``(n_places,) bool``.
+    """
+
+    tiles: Tiles
+    owners: tuple[Indices, ...]
+    kept: tuple[Floats, ...]
     excepted: NDArray[np.bool_]
 
 
@@ -204,12 +248,13 @@ def _bonded_term(place: int, term: TermStructure, n_systems: int, arrays: Arrays
         table=term.table,
         mapping=mapping,
         rounded=tuple(whole) if isinstance(mapping, Linear) else (),
+        owners=_owners(mapping, len(systems)),
         coordinate=_coordinate(declared.coordinates),
         form=kind(**{name: value for name, value in term.settings if name in declared.settings}),
-        arity=declared.arity,
+        row=tuple(range(declared.arity)),
         atoms=atoms.astype(np.intp),
         systems=systems.astype(np.intp),
-        starts=np.searchsorted(systems, np.arange(n_systems + 1)),
+        starts=np.searchsorted(systems, np.arange(n_systems + 1)).tolist(),
     )
 
 
@@ -222,18 +267,17 @@ def _coordinate(taken: Sequence[InternalCoordinate]) -> Any:
 def _pair_term(place: int, term: TermStructure, arrays: Arrays) -> PairTerm:
     settings, declared, kind = dict(term.settings), form(term.form), nonbonded.FORMS[term.form]
     mixing = NONBONDED[term.form].mixing_of(settings)
-    means = [MEANS[mean] for mean in mixing.means]
-    factors = [settings["coulomb_constant"] if mean == CHARGES else 1.0 for mean in mixing.means]
-    unused = _COLUMNS - len(means)
+    kinds = [MEANS[mean](settings) for mean in mixing.means]
+    mapping = mapping_of(term, arrays)
     return PairTerm(
         place=place,
         table=term.table,
-        mapping=mapping_of(term, arrays),
+        mapping=mapping,
         form=kind(**{name: float(value) for name, value in settings.items() if name in kind._fields}),
         method=_method(settings),
         mixing=mixing,
-        means=(*means, *[nonbonded.ARITHMETIC] * unused),
-        factors=(*map(float, factors), *[1.0] * unused),
+        means=(*kinds, *[means.Bilinear()] * (_COLUMNS - len(kinds))),
+        owners=_owners(mapping, int(arrays[f"{term.pairs}/rows"].max(initial=-1)) + 1),
         kept=arrays[f"{term.pairs}/{declared.exceptions}"].ravel().astype(np.float64),
         overrides=term.overrides,
         chosen=_chosen(term, arrays),
@@ -263,18 +307,31 @@ def _pairs(pairs: str, terms: tuple[PairTerm, ...], n_systems: int, arrays: Arra
         atoms=arrays[f"{pairs}/atoms"].astype(np.intp),
         rows=arrays[f"{pairs}/rows"].astype(np.intp),
         systems=systems,
-        starts=np.searchsorted(systems, np.arange(n_systems + 1)),
+        starts=np.searchsorted(systems, np.arange(n_systems + 1)).tolist(),
         excepted=arrays[f"{pairs}/excepted"].ravel(),
+        system_offsets=arrays["system_offsets"].astype(np.intp),
     )
 
 
-def _apply(mapping: ParameterMapping, table: Floats, rounded: tuple[int, ...]) -> Floats:
-    """Return the parameters of each row; sums of equal whole numbers are whole again."""
+def _owners(mapping: ParameterMapping, n_rows: int) -> Indices:
+    """Return the row of what :func:`_rows` returns that belongs to each row of a term."""
+    return mapping.index.astype(np.intp) if isinstance(mapping, Select) else np.arange(n_rows)
+
+
+def _rows(mapping: ParameterMapping, table: Floats, rounded: tuple[int, ...]) -> Floats:
+    """Return the rows of a table, or their sums; sums of equal whole numbers are whole again."""
+    if not isinstance(mapping, Linear):
+        return np.ascontiguousarray(table)
     found: Floats = np.ascontiguousarray(mapping.apply(table))
     if rounded:
         columns = list(rounded)
         found[:, columns] = np.round(found[:, columns])
     return found
+
+
+def _pull_back(mapping: ParameterMapping, slopes: Floats, n_params: int) -> Floats:
+    """Return dL/d table from dL/d what :func:`_rows` returns."""
+    return mapping.pullback(slopes, n_params) if isinstance(mapping, Linear) else slopes
 
 
 def _in_columns(columns: Sequence[Floats] | Floats) -> Floats:

@@ -10,6 +10,9 @@ module                holds
 :mod:`.bonded`        bonded forms of one coordinate, and the loop over interactions that all of them share
 :mod:`.coupling`      bonded forms of several coordinates
 :mod:`.nonbonded`     nonbonded forms and methods, and the loop over pairs that all of them share
+:mod:`.means`         how parameters of pairs follow from those of atoms
+:mod:`.few`           the loop over bonded interactions of few conformers
+:mod:`.triangle`      the loop over pairs of few conformers
 ====================  ===============================================================================================
 """
 

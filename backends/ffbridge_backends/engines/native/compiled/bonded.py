@@ -248,6 +248,7 @@ def bonded(
     arity: int,
     atoms: Any,
     systems: Any,
+    owners: Any,
     parameters: Any,
     x: Any,
     weights: Any,
@@ -269,15 +270,16 @@ def bonded(
         arity: atoms of a row.
         atoms: ``(n_terms * arity,) intp``.
         systems: ``(n_terms,) intp``.
-        parameters: ``(n_terms, ·)``, as :data:`CONSTANTS` makes them of columns.
+        owners: ``(n_terms,) intp``, the row of the parameters of each interaction.
+        parameters: ``(n_rows, ·)``, as :data:`CONSTANTS` makes them of columns.
         x: positions ``(n_blocks, n_atoms * 3 * width)`` [nm].
         weights: dL/dU ``(n_blocks, n_systems * width)``.
         energy: ``(n_blocks, n_systems * width)`` [kJ/mol], to which energies are added.
         gradient: like x, to which dL/dx is added.
-        slopes: ``(n_terms, n_columns)``, to which dL/dp is added.
+        slopes: ``(n_rows, n_columns)``, to which dL/dp is added.
         rows: the first interaction, and the one after the last.
         blocks: likewise.
-        counts: ``(n_blocks,) intp``, the lanes that are conformers.
+        counts: ``(n_blocks,) intp``, the lanes that are computed.
         wanted: 0 for energies, 1 for derivatives to positions as well, 2 for those to parameters as well.
         sources: not used; see :data:`SOURCES`.
     """
@@ -289,7 +291,7 @@ def bonded(
         of_block, onto_block = x[block], gradient[block]
         for row in range(rows[0], rows[1]):
             at = corners(coordinate, of_block, atoms, arity * row, 3 * w)
-            constants = fold(form, parameters[row])
+            constants = fold(form, parameters[owners[row]])
             system = w * systems[row]
             weight = weights[block, system : system + w]
             for c in range(counts[block]):
@@ -304,4 +306,4 @@ def bonded(
                     slope = 0.0
                     for c in range(counts[block]):
                         slope = plus(slope, weight[c] * out[derivatives + column * w + c])
-                    slopes[row, column] += slope
+                    slopes[owners[row], column] += slope

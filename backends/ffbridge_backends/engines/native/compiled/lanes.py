@@ -26,6 +26,7 @@ __all__ = [
     "add",
     "case",
     "compiled",
+    "counts_of",
     "from_lanes",
     "generic",
     "inlined",
@@ -34,6 +35,7 @@ __all__ = [
     "subtract",
     "sum_of",
     "to_lanes",
+    "weights_to_lanes",
     "width",
 ]
 
@@ -50,6 +52,10 @@ the digest as a default argument, which is part of its signature, so that a chan
 
 _ACROSS = 16
 """Two vectors of 512 bits, four of 256."""
+
+
+_MULTIPLE = 4
+"""Conformers of the last block are filled up to a multiple, so that vectors are full."""
 
 
 class Many(NamedTuple):
@@ -157,16 +163,29 @@ def subtract(onto: Any, values: Any, start: Any, count: Any) -> None:
         onto[c] -= values[start + c]
 
 
-def to_lanes(x: Floats, lanes: Lanes) -> tuple[Floats, NDArray[np.intp]]:
-    """Return ``(n_conformers, n)`` as ``(n_blocks, n * width)``, and how many lanes of each block are conformers."""
-    (n_conformers, n), across = x.shape, lanes.width
-    n_blocks = -(-n_conformers // across)
-    counts = np.minimum(across, n_conformers - across * np.arange(n_blocks))
+def counts_of(n_conformers: int, lanes: Lanes) -> NDArray[np.intp]:
+    """Return how many lanes of each block are computed, whole vectors."""
+    across = lanes.width
+    left = n_conformers - across * np.arange(-(-n_conformers // across))
+    return np.minimum(across, -(-left // _MULTIPLE) * _MULTIPLE)
+
+
+def to_lanes(x: Floats, lanes: Lanes) -> Floats:
+    """Return ``(n_conformers, n)`` as ``(n_blocks, n * width)``; the last conformer again in lanes that are left."""
+    across = lanes.width
     if across == 1:
-        return np.ascontiguousarray(x), counts
-    blocks = np.zeros((n_blocks, n * across))
+        return np.ascontiguousarray(x)
+    blocks = np.empty((-(-len(x) // across), x.shape[1] * across))
     _spread(lanes, np.ascontiguousarray(x), blocks)
-    return blocks, counts
+    return blocks
+
+
+def weights_to_lanes(weights: Floats, lanes: Lanes) -> Floats:
+    """Return weights of conformers like :func:`to_lanes`, and 0 in lanes that are left."""
+    blocks = to_lanes(weights, lanes)
+    if left := len(weights) % lanes.width:
+        blocks[-1].reshape(-1, lanes.width)[:, left:] = 0.0
+    return blocks
 
 
 def from_lanes(blocks: Floats, lanes: Lanes, n_conformers: int) -> Floats:
@@ -184,8 +203,8 @@ def _spread(lanes: Any, x: Any, blocks: Any, sources: int = SOURCES) -> None:
     for block in range(len(blocks)):
         first = block * w
         for i in range(x.shape[1]):
-            for c in range(min(w, len(x) - first)):
-                blocks[block, i * w + c] = x[first + c, i]
+            for c in range(w):
+                blocks[block, i * w + c] = x[min(first + c, len(x) - 1), i]
 
 
 @compiled

@@ -23,8 +23,9 @@ from ffbridge_backends.engines.native.compiled.lanes import (
     sum_of,
     width,
 )
+from ffbridge_backends.engines.native.compiled.means import mean, slope_of_mean
 
-__all__ = ["ARITHMETIC", "FORMS", "HARMONIC", "METHODS", "PRODUCT", "Nothing", "factor", "nonbonded", "reach", "value"]
+__all__ = ["FORMS", "METHODS", "NoCutoff", "Nothing", "factor", "nonbonded", "reach", "value"]
 
 
 @generic
@@ -198,41 +199,17 @@ METHODS: dict[str, type[Any]] = {"no_cutoff": NoCutoff, "cutoff": Cutoff, "timem
 """The methods by their name in the standard."""
 
 
-ARITHMETIC, PRODUCT, HARMONIC = range(3)
-"""How one parameter of a pair follows from variables of its atoms: (a + b)/2, factor · a b, 2 a b/(a + b)."""
-
-
 @inlined
-def _parameters(place: Any, listed: Any, ends: Any, means: Any, factors: Any, variables: Any) -> Any:
+def _parameters(place: Any, listed: Any, ends: Any, means: Any, variables: Any) -> Any:
     """Return the parameters of a pair: those at its place in a list, else the means of those of its atoms' rows."""
     if place >= 0:
         return listed[place, 0], listed[place, 1], listed[place, 2]
     i, j = ends
     return (
-        _mean(means[0], factors[0], variables[i, 0], variables[j, 0]),
-        _mean(means[1], factors[1], variables[i, 1], variables[j, 1]),
-        _mean(means[2], factors[2], variables[i, 2], variables[j, 2]),
+        mean(means[0], variables[i, 0], variables[j, 0]),
+        mean(means[1], variables[i, 1], variables[j, 1]),
+        mean(means[2], variables[i, 2], variables[j, 2]),
     )
-
-
-@inlined
-def _mean(mean: Any, factor: Any, a: Any, b: Any) -> Any:
-    if mean == ARITHMETIC:
-        return 0.5 * (a + b)
-    if mean == PRODUCT:
-        return factor * a * b
-    return 2.0 * a * b / (a + b) if a + b != 0 else 0.0
-
-
-@inlined
-def _slope_of_mean(mean: Any, factor: Any, a: Any, b: Any) -> Any:
-    """Return the derivative of the mean with respect to a."""
-    if mean == ARITHMETIC:
-        return 0.5
-    if mean == PRODUCT:
-        return factor * b
-    share = b / (a + b) if a + b != 0 else 0.0
-    return 2.0 * share * share
 
 
 @inlined
@@ -251,25 +228,22 @@ def _add_sums(slopes: Any, place: Any, sums: Any) -> None:
 
 
 @inlined
-def _pull_back(n_columns: Any, ends: Any, means: Any, factors: Any, variables: Any, slopes: Any, sums: Any) -> None:
-    """Add the derivatives to the means to those to the variables of both rows.
-
-    The columns stand one by one: a tuple's member at a place that is not constant takes long to find.
-    """
+def _pull_back(n_columns: Any, ends: Any, means: Any, variables: Any, slopes: Any, sums: Any) -> None:
+    """Add the derivatives to the means to those to the variables of both rows."""
     if n_columns > 0:
-        _pull_back_mean(ends, means[0], factors[0], variables, slopes, 0, sums[0])
+        _pull_back_mean(ends, means[0], variables, slopes, 0, sums[0])
     if n_columns > 1:
-        _pull_back_mean(ends, means[1], factors[1], variables, slopes, 1, sums[1])
+        _pull_back_mean(ends, means[1], variables, slopes, 1, sums[1])
     if n_columns > 2:
-        _pull_back_mean(ends, means[2], factors[2], variables, slopes, 2, sums[2])
+        _pull_back_mean(ends, means[2], variables, slopes, 2, sums[2])
 
 
 @inlined
-def _pull_back_mean(ends: Any, mean: Any, factor: Any, variables: Any, slopes: Any, column: Any, slope: Any) -> None:
+def _pull_back_mean(ends: Any, kind: Any, variables: Any, slopes: Any, column: Any, slope: Any) -> None:
     i, j = ends
     a, b = variables[i, column], variables[j, column]
-    slopes[i, column] += slope * _slope_of_mean(mean, factor, a, b)
-    slopes[j, column] += slope * _slope_of_mean(mean, factor, b, a)
+    slopes[i, column] += slope * slope_of_mean(kind, a, b)
+    slopes[j, column] += slope * slope_of_mean(kind, b, a)
 
 
 @compiled
@@ -294,9 +268,9 @@ def nonbonded(
     Args:
         lanes: the layout of conformers.
         first: a term: (form, method, mixing, kept, weights, energy, slopes, slopes of listed). `mixing` is (means,
-            factors, variables, chosen, listed): which mean each of three columns has, what multiplies products, the
-            variables ``(n_rows, 3)`` of atoms whose means pairs have; and, where some pairs have listed parameters in
-            place of means, the row of each pair in `listed` ``(n, 3)``, -1 if it has none, else nothing. `kept`
+            owners, variables, chosen, listed): the mean of each of three columns; of each row of the term, the row in
+            `variables` ``(n_rows, 3)``; and, where some pairs have listed parameters in place of means, the row of each
+            pair in `listed` ``(n, 3)``, -1 if it has none, else nothing. `kept`
             ``(n_pairs,)`` is the fraction that is kept. Slopes are like variables and like `listed`; weights and energy
             as those of a bonded term.
         second: another term, or one of the form :class:`Nothing`.
@@ -308,7 +282,7 @@ def nonbonded(
         gradient: like x, to which dL/dx is added.
         rows: the first pair, and the one after the last.
         blocks: likewise.
-        counts: ``(n_blocks,) intp``, the lanes that are conformers.
+        counts: ``(n_blocks,) intp``, the lanes that are computed.
         wanted: 0 for energies, 1 for derivatives to positions as well, 2 for those to parameters as well.
         sources: not used; see :data:`SOURCES`.
     """
@@ -316,18 +290,19 @@ def nonbonded(
     form1, method1, mixing1, kept1, weights1, energy1, slopes1, slopes_of_listed1 = first
     form2, method2, mixing2, kept2, weights2, energy2, slopes2, slopes_of_listed2 = second
     # Taken apart once: arrays in a tuple that is passed on are counted by every pair, at twice the time.
-    means1, factors1, variables1, chosen1, listed1 = mixing1
-    means2, factors2, variables2, chosen2, listed2 = mixing2
+    means1, owners1, variables1, chosen1, listed1 = mixing1
+    means2, owners2, variables2, chosen2, listed2 = mixing2
     out = np.empty(11 * w)
     for block in range(blocks[0], blocks[1]):
         of_block, onto_block = x[block], gradient[block]
         for row in range(rows[0], rows[1]):
             i, j = 3 * w * atoms[2 * row], 3 * w * atoms[2 * row + 1]
             at_i, at_j = of_block[i : i + 3 * w], of_block[j : j + 3 * w]
-            ends = rows_of_atoms[2 * row], rows_of_atoms[2 * row + 1]
+            one, other = rows_of_atoms[2 * row], rows_of_atoms[2 * row + 1]
+            ends1, ends2 = (owners1[one], owners1[other]), (owners2[one], owners2[other])
             place1, place2 = chosen1[row] if len(chosen1) else -1, chosen2[row] if len(chosen2) else -1
-            p1 = _parameters(place1, listed1, ends, means1, factors1, variables1)
-            p2 = _parameters(place2, listed2, ends, means2, factors2, variables2)
+            p1 = _parameters(place1, listed1, ends1, means1, variables1)
+            p2 = _parameters(place2, listed2, ends2, means2, variables2)
             reach1, reach2 = reach(method1, excepted[row]), reach(method2, excepted[row])
             fraction1, fraction2 = kept1[row], kept2[row]
             # The energy where the atoms coincide.
@@ -361,11 +336,11 @@ def nonbonded(
             if wanted > 1:
                 sums1 = _sums(form1.n_columns, out, 5 * w, w, counts[block])
                 if place1 < 0:
-                    _pull_back(form1.n_columns, ends, means1, factors1, variables1, slopes1, sums1)
+                    _pull_back(form1.n_columns, ends1, means1, variables1, slopes1, sums1)
                 else:
                     _add_sums(slopes_of_listed1, place1, sums1)
                 sums2 = _sums(form2.n_columns, out, 8 * w, w, counts[block])
                 if place2 < 0:
-                    _pull_back(form2.n_columns, ends, means2, factors2, variables2, slopes2, sums2)
+                    _pull_back(form2.n_columns, ends2, means2, variables2, slopes2, sums2)
                 else:
                     _add_sums(slopes_of_listed2, place2, sums2)
