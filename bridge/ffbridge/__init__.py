@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ffbridge.concatenate import concatenate
     from ffbridge.exporters.espaloma import to_espaloma
     from ffbridge.exporters.interchange import to_interchange
+    from ffbridge.exporters.offxml import to_force_field
     from ffbridge.exporters.openmm import to_openmm
     from ffbridge.exporters.timemachine import TimemachinePotential, timemachine_parameters, to_timemachine
     from ffbridge.fingerprint import fingerprint, named_weights
@@ -99,6 +100,7 @@ __all__ = [
     "timemachine_parameters",
     "to",
     "to_espaloma",
+    "to_force_field",
     "to_interchange",
     "to_openmm",
     "to_timemachine",
@@ -136,6 +138,7 @@ _LAZY = {
     "separate": "ffbridge.separate",
     "timemachine_parameters": "ffbridge.exporters.timemachine",
     "to_espaloma": "ffbridge.exporters.espaloma",
+    "to_force_field": "ffbridge.exporters.offxml",
     "to_interchange": "ffbridge.exporters.interchange",
     "to_openmm": "ffbridge.exporters.openmm",
     "to_timemachine": "ffbridge.exporters.timemachine",

@@ -38,7 +38,7 @@ class State:
         counted_step: when the watched loss last decreased by as much as counts as improvement.
         counted_loss: what it was then.
         memory: the optimizer's.
-        positions: relaxed geometries, by the number of the training target.
+        positions: relaxed geometries, by part and number of the target, such as ``training/0``.
     """
 
     step: int
@@ -49,7 +49,7 @@ class State:
     counted_step: int
     counted_loss: float
     memory: Memory
-    positions: Mapping[int, Floats] = field(default_factory=dict)
+    positions: Mapping[str, Floats] = field(default_factory=dict)
 
 
 def write_checkpoint(folder: Path, state: State, identity: str) -> None:
@@ -99,7 +99,7 @@ def read_checkpoint(folder: Path, identity: str) -> State | None:
             raise
         raise FitError(f"{path}: cannot be read: {error}; remove it to begin again") from error
     memory = Memory(_group(arrays, "memory"), document.pop("memory"))
-    positions = {int(number): array for number, array in _group(arrays, "positions").items()}
+    positions = _group(arrays, "positions")
     return State(
         weights=_group(arrays, "weights"), best=_group(arrays, "best"), memory=memory, positions=positions, **document
     )

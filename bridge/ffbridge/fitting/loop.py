@@ -105,21 +105,24 @@ class _Run:
             memory=self.optimizer.memory(),
         )
         self.optimizer.restore(self.state.weights, self.state.memory)
-        training = replace(problem.objectives["training"], positions=self.state.positions)
-        self._put(training)
+        for part, objective in problem.objectives.items():
+            named = {int(name.rpartition("/")[2]): at for name, at in self.state.positions.items() if part in name}
+            self._put(part, replace(objective, positions=named))
         validation = problem.objectives.get("validation")
         fused = None if validation is None else get_backend(settings.run.host).fused(validation)
         self._validation: Callable[..., Array] | None = fused
 
-    def _put(self, training: Objective) -> None:
-        self.problem = replace(self.problem, objectives={**self.problem.objectives, "training": training})
-        self.constants = training.constants
+    def _put(self, part: PartName, objective: Objective) -> None:
+        self.problem = replace(self.problem, objectives={**self.problem.objectives, part: objective})
+        if part == "training":
+            self.constants = objective.constants
 
     def measure(self) -> Progress:
         """Return the losses at the weights, after relaxing at them where that is asked for."""
         weights = self.optimizer.weights
         if self.settings.targets.relax:
-            self._put(self.problem.relaxed("training", weights))
+            for part in self.problem.objectives:
+                self._put(part, self.problem.relaxed(part, weights))
         loss = self.optimizer.value(self.constants)
         if not isfinite(loss):
             raise FitError(
@@ -133,7 +136,7 @@ class _Run:
         if self._validation is None:
             return None
         if self.settings.targets.relax:
-            return float(self.problem.relaxed("validation", weights)(self.problem.plain_tables("validation", weights)))
+            return self.problem.value("validation", weights)
         return float(self._validation(self.problem.plain_tables("validation", weights)))
 
     def judge(self, progress: Progress) -> None:
@@ -162,10 +165,12 @@ class _Run:
 
     def snapshot(self) -> State:
         """Return the state as it is to be saved."""
-        positions = self.problem.objectives["training"].positions
-        return replace(
-            self.state, weights=self.optimizer.weights, memory=self.optimizer.memory(), positions=dict(positions)
-        )
+        positions = {
+            f"{part}/{number}": at
+            for part, objective in self.problem.objectives.items()
+            for number, at in objective.positions.items()
+        }
+        return replace(self.state, weights=self.optimizer.weights, memory=self.optimizer.memory(), positions=positions)
 
 
 def run_steps(
