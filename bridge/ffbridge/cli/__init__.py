@@ -17,6 +17,7 @@ from .demo import demo
 from .energy import energy
 from .fit import fit
 from .inspect import inspect
+from .output import printable
 from .validate import validate
 
 __all__ = ["app", "main"]
@@ -39,5 +40,5 @@ def main() -> None:
     try:
         app()
     except FFBridgeError as error:
-        sys.stderr.write(f"ffbridge: error: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"ffbridge: error: {printable(' '.join(str(error).split()))}\n")
         sys.exit(2)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import Json, console, print_json, shortened
+from .output import Json, console, print_json, printable, shortened
 
 if TYPE_CHECKING:
     from ffbridge.building import Outcome
@@ -48,7 +48,7 @@ def build(
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
     )
     n_failed = 0
     with Progress(*columns, console=console, disable=json or not console.is_terminal) as progress:
@@ -57,7 +57,7 @@ def build(
         def advance(outcome: Outcome) -> None:
             nonlocal n_failed
             n_failed += outcome.status == "failed"
-            progress.update(bar, advance=1, description=f"{n_failed} failed; {shortened(outcome.name, 30)}")
+            progress.update(bar, advance=1, description=f"{n_failed} failed; {printable(shortened(outcome.name, 30))}")
 
         report = build_bundles(
             source,

@@ -14,12 +14,28 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["Json", "console", "figure", "print_json", "print_table", "shortened"]
+__all__ = ["Json", "console", "figure", "print_json", "print_table", "printable", "shortened"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
+
+class _Safe(Console):
+    """A console for texts out of files of unknown origin, which may hold what drives a terminal."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print, with control characters of plain texts shown as escapes."""
+        super().print(*(printable(each) if isinstance(each, str) else each for each in objects), **options)
+
+
+def printable(text: str) -> str:
+    """Return a text in which characters that cannot be seen (controls, directions) are written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 # Redirected output has no width of its own; rich would take 80 and fold most tables.
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
+console = _Safe(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
 
 
 def print_json(content: Any) -> None:
@@ -34,7 +50,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         table.add_column(Text(name.strip()), justify="right" if name.endswith(" ") else "left", overflow="fold")
     for row in rows:
         # SMIRKS and units stand in brackets, which rich would take for markup in a string.
-        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(printable(str(cell))) for cell in row))
     console.print(table)
     console.print()
 
