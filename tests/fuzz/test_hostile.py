@@ -78,6 +78,7 @@ def with_document(change):
 OFFSETS = {
     "overlap": ([0, 8], [4, 12]),
     "leave a gap": ([0, 8], [12, 20]),
+    "are equal, and end where the data end": ([8, 16], [8, 16]),
     "run backwards": ([8, 0], [8, 16]),
     "go beyond the end": ([0, 8], [8, 2**40]),
     "overflow": ([2**64 - 8, 2**64], [0, 8]),
