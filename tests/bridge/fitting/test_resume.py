@@ -52,13 +52,16 @@ def same(one, other):
     assert fb.load(one / "fitted.ffb").content_hash == fb.load(other / "fitted.ffb").content_hash
 
 
-def test_a_killed_fit_goes_on(settings_file, processes, tmp_path):
-    """L-BFGS on relaxed drives: its memory, and where the geometries were, come from the checkpoint."""
-    settings = read_settings(settings_file(relax="true", steps=10))
+@pytest.mark.parametrize(
+    ("relax", "steps"), [("false", 60), pytest.param("true", 10, marks=pytest.mark.slow)], ids=["fixed", "relaxed"]
+)
+def test_a_killed_fit_goes_on(settings_file, processes, tmp_path, relax, steps):
+    """L-BFGS: its memory, and where relaxed geometries were, come from the checkpoint."""
+    settings = read_settings(settings_file(relax=relax, steps=steps))
     rng = np.random.default_rng()
-    moments = np.sort(rng.choice(np.arange(1, 9), size=3, replace=False))
+    moments = np.sort(rng.choice(np.arange(1, steps - 5 * (steps > 10)), size=3, replace=False))
     codes = [
-        killed(processes, settings, tmp_path / "killed", step=step, delay=rng.uniform(0, 0.05)) for step in moments
+        killed(processes, settings, tmp_path / "killed", step=step, delay=rng.uniform(0, 0.02)) for step in moments
     ]
     assert codes == [-9, -9, -9], f"killed at {moments}"
     fit(settings, tmp_path / "killed", resume=True)
