@@ -7,6 +7,7 @@ import json
 from functools import partial
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -90,10 +91,9 @@ def targets() -> list[bytes]:
     ]
     found = []
     for target in made:
-        sink = Path(f"/dev/shm/ffbridge-fuzz-seed-{id(target)}")
-        fb.targets.save([target], sink)
-        raw = sink.read_bytes()
-        sink.unlink()
+        with TemporaryDirectory() as folder:
+            fb.targets.save([target], Path(folder) / "seed.parquet")
+            raw = (Path(folder) / "seed.parquet").read_bytes()
         table = pyarrow.parquet.read_table(io.BytesIO(raw))
         columns = {
             field.name: {
