@@ -202,9 +202,28 @@ class JaxBackend(Backend):
         wrapped.defjvp(jvp, symbolic_zeros=True)
         return wrapped
 
-    def take(self, values: Array, rows: Array) -> Array:
+    def take(self, values: Array, rows: Array, *, axis: int = 0) -> Array:
         """Without JAX's checks of the range, of which its derivative would have others."""
-        return values.at[rows].get(mode="promise_in_bounds")
+        return values.at[(slice(None),) * axis + (rows,)].get(mode="promise_in_bounds")
+
+    def sum_blocks(
+        self, function: Callable[[Mapping[str, Array]], dict[str, Array]], rows: Mapping[str, Array], block: int
+    ) -> dict[str, Array]:
+        """By one loop in the compiled program, however many blocks there are; what is left over is a smaller block."""
+        n_rows = next(iter(rows.values())).shape[0]
+        n_blocks, left = divmod(n_rows, block)
+        if n_rows <= block:
+            return function(rows)
+        lax, tree = self.framework.lax, self.framework.tree
+
+        def part(start: Any, length: int) -> dict[str, Array]:
+            return function(tree.map(lambda each: lax.dynamic_slice_in_dim(each, start, length), dict(rows)))
+
+        def step(number: Any, sums: dict[str, Array]) -> dict[str, Array]:
+            return tree.map(lambda one, other: one + other, sums, part(number * block, block))
+
+        sums = part(n_blocks * block, left) if left else part(0, block)
+        return lax.fori_loop(0 if left else 1, n_blocks, step, sums)
 
     def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
         """By ``jax.ops.segment_sum``."""

@@ -235,9 +235,13 @@ class TorchBackend(Backend):
             found: tuple[Array, ...] = torch.autograd.grad(value, leaves, create_graph=kept, materialize_grads=True)
         return found
 
+    def take(self, values: Array, rows: Array, *, axis: int = 0) -> Array:
+        """By ``index_select``."""
+        return values.index_select(axis, rows)
+
     def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
-        """By ``index_add``."""
-        return values.new_zeros((n_segments, *values.shape[1:])).index_add(0, segments, values)
+        """By ``index_add``, which is 20 times slower for indices of 32 bits."""
+        return values.new_zeros((n_segments, *values.shape[1:])).index_add(0, segments.long(), values)
 
     def erfc(self, x: Array) -> Array:
         """By ``torch.erfc``."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from math import isnan
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -202,9 +203,26 @@ class Backend(Plugin):
 
         return {"device": device(array)}
 
-    def take(self, values: Array, rows: Array) -> Array:
-        """``values[rows]``, of indices that are known to be in range."""
-        return self.namespace.take(values, rows, axis=0)
+    def take(self, values: Array, rows: Array, *, axis: int = 0) -> Array:
+        """The rows of an axis, of indices that are known to be in range."""
+        return self.namespace.take(values, rows, axis=axis)
+
+    def sum_blocks(
+        self, function: Callable[[Mapping[str, Array]], dict[str, Array]], rows: Mapping[str, Array], block: int
+    ) -> dict[str, Array]:
+        """The sums of what a function returns for blocks of rows.
+
+        Args:
+            function: ``rows by name -> summands by name``; their shapes do not depend on how many rows there are.
+            rows: arrays of equally many rows.
+            block: how many rows the function is given at once.
+        """
+        n_rows = next(iter(rows.values())).shape[0]
+        if n_rows <= block:
+            return function(rows)
+        starts = range(0, n_rows, block)
+        parts = ({name: each[start : start + block, ...] for name, each in rows.items()} for start in starts)
+        return reduce(lambda one, other: {name: one[name] + other[name] for name in one}, map(function, parts))
 
     def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
         """Sums of rows: row s of the result sums all ``values[i]`` with ``segments[i] == s``. Needed for energies.

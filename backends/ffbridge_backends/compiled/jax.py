@@ -9,9 +9,10 @@ from math import prod
 from typing import Any
 
 from ffbridge.backend import Array, Backend
-from ffbridge.energy.api import EnergyFunction, by_term, packed_energies, total
+from ffbridge.energy.api import EnergyFunction, analytic_value_and_grad, by_term, packed_energies, total
 from ffbridge.energy.chunks import conformers_at_once
 from ffbridge.energy.plan import Structure
+from ffbridge.energy.total import energies
 from ffbridge.engine import Arrays, Evaluation
 from ffbridge.function import Transformation, compose
 from ffbridge.packing import Packing
@@ -43,6 +44,9 @@ def compile_energies(backend: Backend, structure: Structure, evaluate: EnergyFun
         real = (jax.numpy.arange(prod(x.shape[:-2])) < n_conformers).reshape(x.shape[:-2])
 
         def evaluate_chunk(inputs: tuple[Array, Array]) -> Evaluation:
+            if evaluate is energies:
+                counted = inputs[1].reshape(-1).astype(x.dtype)
+                return analytic_value_and_grad(backend, structure, arrays, inputs[0], tables, counted=counted)
             (_, energy), (du_dx, du_dtables) = differentiate(inputs[0], tables, arrays, inputs[1])
             return Evaluation(energy, -du_dx, du_dtables)
 

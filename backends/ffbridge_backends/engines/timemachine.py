@@ -110,7 +110,7 @@ class TimemachineEngine(JaxEngine):
             instead = _CIS.astype(conf.dtype) if arity == 4 else backend.framework.lax.stop_gradient(conf)
             return potential(xp.where(_is_undirected(xp, conf), instead, conf), params[None], None)
 
-        corners = xp.reshape(xp.take(x, arrays[f"{term.name}/atoms"], axis=0), (-1, arity, *x.shape[1:]))
+        corners = _corners(xp, x, arrays[f"{term.name}/atoms"], arity)
         return vmap(vmap(one), in_axes=(3, None), out_axes=1)(corners, params)
 
     def _pairs(self, backend: Backend, term: TermStructure, arrays: Arrays, x: Array, params: Array) -> Array:
@@ -133,9 +133,14 @@ class TimemachineEngine(JaxEngine):
 
         of_pairs = vmap(one, in_axes=(0, 0, 0, 0, None if box is None else 0))
         of_conformers = vmap(of_pairs, in_axes=(3, None, None, None, None), out_axes=1)
-        corners = xp.reshape(xp.take(x, here["atoms"], axis=0), (-1, 2, *x.shape[1:]))
+        corners = _corners(xp, x, here["atoms"], 2)
         ends = xp.reshape(xp.take(params, here["rows"], axis=0), (-1, 2, params.shape[1]))
         return of_conformers(corners, ends, kept, cutoff, box)
+
+
+def _corners(xp: Any, x: Array, atoms: Array, arity: int) -> Array:
+    """Return the positions of the atoms of interactions, ``(n, arity, 3, n_conformers)``."""
+    return xp.reshape(xp.permute_dims(xp.take(x, atoms, axis=1), (1, 0, 2)), (-1, arity, 3, x.shape[2]))
 
 
 def _is_undirected(xp: Any, corners: Array) -> Array:

@@ -17,12 +17,15 @@ module                 holds
 :mod:`.vectors`        lengths and products of vectors without NaN where a vector has no direction
 :mod:`.virtual_sites`  forms of virtual sites: where parents place a particle, with the pullback to them
 :mod:`.placement`      virtual sites of a bundle among its atoms
-:mod:`.total`          the energy of every term, and its analytic derivatives to positions and tables
+:mod:`.corners`        the atoms of interactions: one gather of positions, one scatter of derivatives
+:mod:`.total`          the energy of every term
+:mod:`.tangents`       the same with analytic tangents, for frameworks that take such rules
+:mod:`.derivatives`    the energy of every term with its analytic derivatives to positions and tables
 :mod:`.api`            the same in the shapes that callers use
 :mod:`.evaluator`      a bundle's plan and arrays in one framework, as engines hold them
 =====================  ===============================================================================================
 
-Inside, positions are ``(n_atoms, 3, n_conformers)``: conformers are the last, contiguous axis.
+Inside, positions are ``(3, n_atoms, n_conformers)``: x, y and z apart, and conformers the last, contiguous axis.
 """
 
 __all__: list[str] = []

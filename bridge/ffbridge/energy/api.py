@@ -9,9 +9,10 @@ from typing import TypeAlias
 
 from ffbridge.backend import Array, Backend
 from ffbridge.energy.conformers import conformers_first, conformers_last
+from ffbridge.energy.derivatives import derivatives
 from ffbridge.energy.placement import place, pull_back_sites
 from ffbridge.energy.plan import Structure
-from ffbridge.energy.total import derivatives, energies
+from ffbridge.energy.total import energies
 from ffbridge.engine import Evaluation
 from ffbridge.packing import Packing
 
@@ -84,11 +85,31 @@ def packed_energies(
 
 
 def analytic_value_and_grad(
-    backend: Backend, structure: Structure, arrays: Arrays, x: Array, tables: Arrays
+    backend: Backend,
+    structure: Structure,
+    arrays: Arrays,
+    x: Array,
+    tables: Arrays,
+    *,
+    counted: Array | None = None,
+    of_tables: bool = True,
 ) -> Evaluation:
-    """Return energy, forces and dU/d tables by analytic formulas, without automatic differentiation."""
+    """Return energy, forces and dU/d tables by analytic formulas, without automatic differentiation.
+
+    Args:
+        backend: the framework of all arrays.
+        structure: the plan's structure.
+        arrays: the plan's arrays.
+        x: positions ``(..., n_atoms, 3)`` [nm].
+        tables: ``(n_params, n_columns)`` by name.
+        counted: what each conformer's derivatives are multiplied by, ``(n_conformers,)``: 1 if it is real, 0 if not.
+        of_tables: whether to compute dU/d tables, which are 0 otherwise.
+    """
     xp, batch = backend.namespace, x.shape[:-2]
-    inner, du_dx, du_dtables = _derivatives(backend, structure, arrays, conformers_last(xp, x), tables)
+    weights = None if counted is None else {term.name: counted[None, :] for term in structure.terms}
+    inner, du_dx, du_dtables = _derivatives(
+        backend, structure, arrays, conformers_last(xp, x), tables, weights, of_tables=of_tables
+    )
     outer = {name: conformers_first(xp, energy, batch) for name, energy in inner.items()}
     return Evaluation(_sum(backend, structure, x, outer), -conformers_first(xp, du_dx, batch), du_dtables)
 
@@ -118,12 +139,21 @@ def packed_pullback(
 
 
 def _derivatives(
-    backend: Backend, structure: Structure, arrays: Arrays, x: Array, tables: Arrays, cotangents: Arrays | None = None
+    backend: Backend,
+    structure: Structure,
+    arrays: Arrays,
+    x: Array,
+    tables: Arrays,
+    cotangents: Arrays | None = None,
+    *,
+    of_tables: bool = True,
 ) -> tuple[dict[str, Array], Array, dict[str, Array]]:
-    """Return what :func:`ffbridge.energy.total.derivatives` does, as functions of positions without virtual sites."""
+    """Return what :func:`ffbridge.energy.derivatives.derivatives` does, of positions that virtual sites follow."""
     sites = structure.virtual_sites
     placed = place(backend, sites, arrays, x, tables)
-    inner, du_dplaced, du_dtables = derivatives(backend, structure, arrays, placed, tables, cotangents)
+    inner, du_dplaced, du_dtables = derivatives(
+        backend, structure, arrays, placed, tables, cotangents, of_tables=of_tables
+    )
     du_dx, of_sites = pull_back_sites(backend, sites, arrays, x, tables, du_dplaced)
     return inner, du_dx, du_dtables | {name: du_dtables[name] + du for name, du in of_sites.items()}
 

@@ -36,7 +36,8 @@ def harmonic(xp: Any, q: Array, k: Array, rest: Array) -> Array:
 
 def _harmonic_derivatives(xp: Any, q: Array, k: Array, rest: Array) -> Derivatives:
     stretch = q - rest
-    return (k * stretch,), (0.5 * stretch**2, -k * stretch)
+    slope, half_square = k * stretch, 0.5 * stretch**2
+    return k * half_square, (slope,), (half_square, -slope)
 
 
 def morse(xp: Any, q: Array, depth: Array, steepness: Array, length: Array) -> Array:
@@ -48,8 +49,8 @@ def _morse_derivatives(xp: Any, q: Array, depth: Array, steepness: Array, length
     stretch = q - length
     decay = xp.exp(-steepness * stretch)
     # dU/d(steepness · stretch).
-    slope = 2.0 * depth * (1.0 - decay) * decay
-    return (slope * steepness,), ((1.0 - decay) ** 2, slope * stretch, -slope * steepness)
+    slope, shape = 2.0 * depth * (1.0 - decay) * decay, (1.0 - decay) ** 2
+    return depth * shape, (slope * steepness,), (shape, slope * stretch, -slope * steepness)
 
 
 def lennard_jones_pair(xp: Any, r: Array, sigma: Array, epsilon: Array) -> Array:
@@ -60,8 +61,8 @@ def lennard_jones_pair(xp: Any, r: Array, sigma: Array, epsilon: Array) -> Array
 
 def _lennard_jones_pair_derivatives(xp: Any, r: Array, sigma: Array, epsilon: Array) -> Derivatives:
     apart, safe = _apart(xp, r)
-    du_dr, du_dp = NONBONDED["lennard_jones"].derivatives(xp, {}, safe, sigma, epsilon)
-    return (xp.where(apart, du_dr, 0.0),), tuple(xp.where(apart, du, 0.0) for du in du_dp)
+    u, du_dr, du_dp = NONBONDED["lennard_jones"].derivatives(xp, {}, safe, sigma, epsilon)
+    return xp.where(apart, u, xp.inf), (xp.where(apart, du_dr, 0.0),), tuple(xp.where(apart, du, 0.0) for du in du_dp)
 
 
 def coulomb_pair(xp: Any, r: Array, charge_product: Array, *, coulomb_constant: float) -> Array:
@@ -72,8 +73,9 @@ def coulomb_pair(xp: Any, r: Array, charge_product: Array, *, coulomb_constant: 
 
 def _coulomb_pair_derivatives(xp: Any, r: Array, charge_product: Array, *, coulomb_constant: float) -> Derivatives:
     apart, safe = _apart(xp, r)
-    du_dr, (du_dstrength,) = NONBONDED["coulomb"].derivatives(xp, {}, safe, coulomb_constant * charge_product)
-    return (xp.where(apart, du_dr, 0.0),), (xp.where(apart, coulomb_constant * du_dstrength, 0.0),)
+    u, du_dr, (du_dstrength,) = NONBONDED["coulomb"].derivatives(xp, {}, safe, coulomb_constant * charge_product)
+    of_product = xp.where(apart, coulomb_constant * du_dstrength, 0.0)
+    return xp.where(apart, u, xp.inf), (xp.where(apart, du_dr, 0.0),), (of_product,)
 
 
 def _apart(xp: Any, r: Array) -> tuple[Array, Array]:
@@ -91,7 +93,7 @@ def quartic(xp: Any, q: Array, k2: Array, k3: Array, k4: Array, rest: Array) -> 
 def _quartic_derivatives(xp: Any, q: Array, k2: Array, k3: Array, k4: Array, rest: Array) -> Derivatives:
     d = q - rest
     slope = d * (2.0 * k2 + d * (3.0 * k3 + d * 4.0 * k4))
-    return (slope,), (d**2, d**3, d**4, -slope)
+    return quartic(xp, q, k2, k3, k4, rest), (slope,), (d**2, d**3, d**4, -slope)
 
 
 def harmonic_improper(xp: Any, q: tuple[Array, Array], k: Array, angle: Array) -> Array:
@@ -101,7 +103,8 @@ def harmonic_improper(xp: Any, q: tuple[Array, Array], k: Array, angle: Array) -
 
 def _harmonic_improper_derivatives(xp: Any, q: tuple[Array, Array], k: Array, angle: Array) -> Derivatives:
     turn = _turn(xp, q, angle)
-    return (k * turn,), (0.5 * turn**2, -k * turn)
+    slope, half_square = k * turn, 0.5 * turn**2
+    return k * half_square, (slope,), (half_square, -slope)
 
 
 def _turn(xp: Any, q: tuple[Array, Array], angle: Array) -> Array:
@@ -120,9 +123,10 @@ def _periodic_torsion_derivatives(
     xp: Any, q: tuple[Array, Array], k: Array, phase: Array, periodicity: Array
 ) -> Derivatives:
     cos_n, sin_n = _multiple_angle(xp, q, periodicity)
-    cosine = cos_n * xp.cos(phase) + sin_n * xp.sin(phase)
-    sine = sin_n * xp.cos(phase) - cos_n * xp.sin(phase)
-    return (-periodicity * k * sine,), (1.0 + cosine, k * sine, xp.zeros_like(cosine))
+    cos_phase, sin_phase = xp.cos(phase), xp.sin(phase)
+    rise = 1.0 + cos_n * cos_phase + sin_n * sin_phase
+    slope = k * (sin_n * cos_phase - cos_n * sin_phase)
+    return k * rise, (-periodicity * slope,), (rise, slope, xp.zeros_like(slope))
 
 
 _PERIODICITY_BITS = 4
@@ -137,16 +141,18 @@ def _multiple_angle(xp: Any, q: tuple[Array, Array], n: Array) -> tuple[Array, A
     table cannot be checked beforehand.
     """
     known = (n == xp.floor(n)) & (n >= 0) & (n <= HIGHEST_PERIODICITY)
-    real, imaginary = xp.where(known, xp.ones_like(n), xp.nan) + 0 * q[0], 0 * q[1]
+    n = xp.where(known, n, xp.nan)
     a, b = q
+    power: tuple[Array, Array] | None = None
     for bit in range(_PERIODICITY_BITS):
         if bit:
-            a, b = a * a - b * b, 2 * a * b
-        set_ = xp.floor(n / 2**bit) % 2 == 1
-        real, imaginary = (
-            xp.where(set_, real * a - imaginary * b, real),
-            xp.where(set_, real * b + imaginary * a, imaginary),
-        )
+            a, b = a * a - b * b, 2.0 * a * b
+        # 1 where the binary digit of n is set, else 0: the factor is the square, or 1.
+        digit = xp.floor(n / 2**bit) - 2.0 * xp.floor(n / 2 ** (bit + 1))
+        real, imaginary = digit * a + (1.0 - digit), digit * b
+        if power is not None:
+            real, imaginary = power[0] * real - power[1] * imaginary, power[0] * imaginary + power[1] * real
+        power = real, imaginary
     return real, imaginary
 
 
@@ -162,7 +168,7 @@ def _ryckaert_bellemans_derivatives(xp: Any, q: tuple[Array, Array], *coefficien
         powers.append(-cosine * powers[-1])
     slope = _polynomial(-cosine, [n * c for n, c in enumerate(coefficients)][1:])
     # cos ψ = -cos φ, so its derivative to φ is sin φ.
-    return (slope * sine,), tuple(powers)
+    return _polynomial(-cosine, coefficients), (slope * sine,), tuple(powers)
 
 
 def _polynomial(x: Array, coefficients: Sequence[Array]) -> Array:

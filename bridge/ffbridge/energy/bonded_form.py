@@ -10,8 +10,8 @@ from ffbridge.backend import Array
 
 __all__ = ["BondedForm", "Derivatives"]
 
-Derivatives: TypeAlias = tuple[tuple[Array, ...], tuple[Array, ...]]
-"""((dU/dq, …), (dU/dp, …)): to each coordinate, and to each column of the parameters."""
+Derivatives: TypeAlias = tuple[Array, tuple[Array, ...], tuple[Array, ...]]
+"""(U, (dU/dq, …), (dU/dp, …)): the energy, and its derivatives to each coordinate and each column of parameters."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class BondedForm:
 
     Attributes:
         energy: ``(xp, *coordinates, *parameters) -> U`` [kJ/mol], ``(n, n_conformers)``.
-        derivatives: ``(xp, *coordinates, *parameters) -> ((dU/dq, …), (dU/dp, …))``, one dU/dq for each coordinate,
+        derivatives: ``(xp, *coordinates, *parameters) -> (U, (dU/dq, …), (dU/dp, …))``, one dU/dq for each coordinate,
             which is dU/dφ for a dihedral, and one dU/dp for each column, ``(n, n_conformers)`` each; of a column with a
             shape ``(n, its numbers in C order, n_conformers)``.
     """

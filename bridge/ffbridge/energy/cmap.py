@@ -36,10 +36,11 @@ def cmap(xp: Any, phi: Dihedral, psi: Dihedral, energy: Array, *, size: int) -> 
 
 def _cmap_derivatives(xp: Any, phi: Dihedral, psi: Dihedral, energy: Array, *, size: int) -> Derivatives:
     w_phi, w_psi = _weights(xp, phi, energy), _weights(xp, psi, energy)
-    du_dphi = xp.sum(_slopes(xp, phi, energy) * xp.matmul(energy, w_psi), axis=1)
+    by_phi = xp.matmul(energy, w_psi)
+    du_dphi = xp.sum(_slopes(xp, phi, energy) * by_phi, axis=1)
     du_dpsi = xp.sum(w_phi * xp.matmul(energy, _slopes(xp, psi, energy)), axis=1)
     both = w_phi[:, :, None, :] * w_psi[:, None, :, :]
-    return (du_dphi, du_dpsi), (xp.reshape(both, (-1, size**2, both.shape[3])),)
+    return xp.sum(w_phi * by_phi, axis=1), (du_dphi, du_dpsi), (xp.reshape(both, (-1, size**2, both.shape[3])),)
 
 
 def _weights(xp: Any, q: Dihedral, energy: Array) -> Array:

@@ -23,8 +23,8 @@ def two_deviations(xp: Any, q1: Array, q2: Array, k: Array, rest1: Array, rest2:
 
 def _two_deviations_derivatives(xp: Any, q1: Array, q2: Array, k: Array, rest1: Array, rest2: Array) -> Derivatives:
     d1, d2 = q1 - rest1, q2 - rest2
-    slopes = (k * d2, k * d1)
-    return slopes, (d1 * d2, -slopes[0], -slopes[1])
+    slopes, product = (k * d2, k * d1), d1 * d2
+    return k * product, slopes, (product, -slopes[0], -slopes[1])
 
 
 def deviation_torsion(xp: Any, q: Array, phi: Dihedral, k1: Array, k2: Array, k3: Array, rest: Array) -> Array:
@@ -42,7 +42,8 @@ def _deviation_torsion_derivatives(
     torsion = k1 * once + k2 * twice + k3 * thrice
     # sin 2φ = 2 sin φ cos φ and sin 3φ = sin φ (4 cos²φ - 1).
     slope = -sine * (k1 + 4.0 * k2 * cosine + 3.0 * k3 * (4.0 * cosine**2 - 1.0))
-    return (torsion, deviation * slope), (deviation * once, deviation * twice, deviation * thrice, -torsion)
+    u = deviation * torsion
+    return u, (torsion, deviation * slope), (deviation * once, deviation * twice, deviation * thrice, -torsion)
 
 
 def angle_angle_torsion(
@@ -58,7 +59,8 @@ def _angle_angle_torsion_derivatives(
     cosine, sine = phi
     d1, d2 = theta1 - angle1, theta2 - angle2
     slopes = (k * d2 * cosine, k * d1 * cosine)
-    return (*slopes, -k * d1 * d2 * sine), (d1 * d2 * cosine, -slopes[0], -slopes[1])
+    product = d1 * d2 * cosine
+    return k * product, (*slopes, -k * d1 * d2 * sine), (product, -slopes[0], -slopes[1])
 
 
 def _cosines(phi: Dihedral) -> tuple[Array, Array, Array]:

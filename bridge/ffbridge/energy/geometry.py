@@ -1,6 +1,6 @@
 """Internal coordinates: distance, angle and dihedral, and the pullback of an energy's derivative to the atoms.
 
-Arrays have the shapes ``corners``: one ``(n, 3, n_conformers)`` array of positions for each atom of an interaction;
+Arrays have the shapes ``corners``: one ``(3, n, n_conformers)`` array of positions for each atom of an interaction;
 scalars ``(n, n_conformers)``. Where a coordinate has no direction (coincident atoms, a straight angle, a dihedral
 about a straight angle) its derivative is taken as zero, and automatic differentiation of the forward pass gives the
 same: no NaN.
@@ -29,7 +29,7 @@ class Coordinate:
 
     Attributes:
         forward: ``(xp, corners) -> (q, state)``: the coordinate as forms take it, and what the pullback needs.
-        pullback: ``(xp, state, du_dq) -> gradients``: dU/dx of each corner from dU/dq, ``(n, 3, n_conformers)`` each.
+        pullback: ``(xp, state, du_dq) -> gradients``: dU/dx of each corner from dU/dq, ``(3, n, n_conformers)`` each.
         tangent: ``(q, move) -> dq``: how q as forms take it moves with the distance or angle that dU/dq is about.
         rate: ``(q, dq) -> move``: the reverse; a tangent that is None does not move.
     """
@@ -49,7 +49,7 @@ def distance(xp: Any, corners: Sequence[Array]) -> tuple[Array, Any]:
 
 def _distance_pullback(xp: Any, state: Any, du_dr: Array) -> list[Array]:
     between, r = state
-    gradient = over(xp, du_dr, r)[:, None, :] * between
+    gradient = over(xp, du_dr, r) * between
     return [gradient, -gradient]
 
 
@@ -65,8 +65,8 @@ def angle(xp: Any, corners: Sequence[Array]) -> tuple[Array, Any]:
 def _angle_pullback(xp: Any, state: Any, du_dtheta: Array) -> list[Array]:
     """Each end moves the angle when it moves at right angles to its arm, in the plane of the three atoms."""
     u, v, normal, sine = state
-    first = over(xp, du_dtheta, dot(xp, u, u) * sine)[:, None, :] * cross(xp, u, normal)
-    last = over(xp, du_dtheta, dot(xp, v, v) * sine)[:, None, :] * cross(xp, normal, v)
+    first = over(xp, du_dtheta, dot(xp, u, u) * sine) * cross(xp, u, normal)
+    last = over(xp, du_dtheta, dot(xp, v, v) * sine) * cross(xp, normal, v)
     return [first, -first - last, last]
 
 
@@ -85,11 +85,11 @@ def dihedral(xp: Any, corners: Sequence[Array]) -> tuple[tuple[Array, Array], An
 def _dihedral_pullback(xp: Any, state: Any, du_dphi: Array) -> list[Array]:
     """After A. Blondel and M. Karplus, J. Comput. Chem. 17, 1132 (1996), Eq. 27."""
     b1, b2, b3, m, n, length = state
-    first = -over(xp, du_dphi * length, dot(xp, m, m))[:, None, :] * m
-    last = over(xp, du_dphi * length, dot(xp, n, n))[:, None, :] * n
+    first = -over(xp, du_dphi * length, dot(xp, m, m)) * m
+    last = over(xp, du_dphi * length, dot(xp, n, n)) * n
     square = length * length
     before, after = over(xp, dot(xp, b1, b2), square), over(xp, dot(xp, b3, b2), square)
-    tilt = before[:, None, :] * first - after[:, None, :] * last
+    tilt = before * first - after * last
     return [first, -first - tilt, tilt - last, last]
 
 
@@ -124,7 +124,7 @@ def measure(
     Args:
         xp: the arrays' namespace.
         taken: the coordinates.
-        corners: positions of the atoms of a row, ``(n, 3, n_conformers)`` each.
+        corners: positions of the atoms of a row, ``(3, n, n_conformers)`` each.
     """
     found = [COORDINATES[each.kind].forward(xp, [corners[place] for place in each.atoms]) for each in taken]
     return tuple(q for q, _ in found), [state for _, state in found]
@@ -133,7 +133,7 @@ def measure(
 def pull_back(
     xp: Any, taken: Sequence[InternalCoordinate], states: Sequence[Any], du_dq: Sequence[Array], arity: int
 ) -> list[Array]:
-    """Return dU/dx of each atom of a row, ``(n, 3, n_conformers)`` each, from dU/dq of each coordinate."""
+    """Return dU/dx of each atom of a row, ``(3, n, n_conformers)`` each, from dU/dq of each coordinate."""
     gradients: list[Array | None] = [None] * arity
     for each, state, slope in zip(taken, states, du_dq, strict=True):
         parts = COORDINATES[each.kind].pullback(xp, state, slope)

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from ffbridge.backend import Array
 from ffbridge.energy.mixing import ARITHMETIC, CHARGES, GEOMETRIC, HARMONIC, Mixing, Settings, Variables
 
-__all__ = ["NONBONDED", "PairForm", "buckingham", "coulomb", "double_exponential", "lennard_jones"]
+__all__ = ["NONBONDED", "PairDerivatives", "PairForm", "buckingham", "coulomb", "double_exponential", "lennard_jones"]
+
+PairDerivatives: TypeAlias = tuple[Array, Array, Variables]
+"""(U, dU/dr, (dU/dp, …)): the energy, and its derivatives to the distance and each parameter of a pair."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,12 @@ class PairForm:
     Attributes:
         mixing: by mixing rule; a form without rules has its only mixing under the empty name.
         energy: ``(xp, settings, r, *pair parameters) -> U`` [kJ/mol], r > 0.
-        derivatives: ``(xp, settings, r, *pair parameters) -> (dU/dr, (dU/dp, …))``.
+        derivatives: ``(xp, settings, r, *pair parameters) -> (U, dU/dr, (dU/dp, …))``.
     """
 
     mixing: Mapping[str, Mixing]
     energy: Callable[..., Array]
-    derivatives: Callable[..., tuple[Array, Variables]]
+    derivatives: Callable[..., PairDerivatives]
 
     def mixing_of(self, settings: Settings) -> Mixing:
         """Return the mixing that a term's settings ask for."""
@@ -40,18 +43,24 @@ class PairForm:
 
 def lennard_jones(xp: Any, settings: Settings, r: Array, sigma: Array, epsilon: Array) -> Array:
     """Return U = 4ε ((σ/r)¹² - (σ/r)⁶) (OpenMM User Guide, "NonbondedForce")."""
-    sixth = (sigma / r) ** 6
+    sixth = _sixth_power(sigma / r)
     return 4.0 * epsilon * sixth * (sixth - 1.0)
 
 
-def _lennard_jones_derivatives(
-    xp: Any, settings: Settings, r: Array, sigma: Array, epsilon: Array
-) -> tuple[Array, Variables]:
-    sixth = (sigma / r) ** 6
-    slope = 24.0 * epsilon * (2.0 * sixth**2 - sixth)
-    # σ times dU/dσ is the slope; written with σ⁵ so that σ = 0 gives 0.
-    du_dsigma = 24.0 * epsilon * (2.0 * sixth - 1.0) * sigma**5 / r**6
-    return -slope / r, (du_dsigma, 4.0 * sixth * (sixth - 1.0))
+def _lennard_jones_derivatives(xp: Any, settings: Settings, r: Array, sigma: Array, epsilon: Array) -> PairDerivatives:
+    inverse = 1.0 / r
+    ratio = sigma * inverse
+    sixth = _sixth_power(ratio)
+    shape = 4.0 * sixth * (sixth - 1.0)
+    # dU/dσ, r/σ times what is r dU/dr but for its sign, is written with σ⁵, so that σ = 0 gives 0.
+    square = ratio * ratio
+    steep = (24.0 * epsilon) * (2.0 * sixth - 1.0) * inverse
+    return epsilon * shape, -steep * sixth, (steep * (square * square * ratio), shape)
+
+
+def _sixth_power(ratio: Array) -> Array:
+    square = ratio * ratio
+    return square * square * square
 
 
 def buckingham(xp: Any, settings: Settings, r: Array, a: Array, b: Array, c: Array) -> Array:
@@ -62,11 +71,10 @@ def buckingham(xp: Any, settings: Settings, r: Array, a: Array, b: Array, c: Arr
     return a * xp.exp(-b * r) - c / r**6
 
 
-def _buckingham_derivatives(
-    xp: Any, settings: Settings, r: Array, a: Array, b: Array, c: Array
-) -> tuple[Array, Variables]:
+def _buckingham_derivatives(xp: Any, settings: Settings, r: Array, a: Array, b: Array, c: Array) -> PairDerivatives:
     decay, inverse = xp.exp(-b * r), 1.0 / r**6
-    return -a * b * decay + 6.0 * c * inverse / r, (decay, -a * r * decay, -inverse)
+    repulsion = a * decay
+    return repulsion - c * inverse, -b * repulsion + 6.0 * c * inverse / r, (decay, -r * repulsion, -inverse)
 
 
 def double_exponential(xp: Any, settings: Settings, r: Array, r_min: Array, epsilon: Array) -> Array:
@@ -83,14 +91,14 @@ def double_exponential(xp: Any, settings: Settings, r: Array, r_min: Array, epsi
 
 def _double_exponential_derivatives(
     xp: Any, settings: Settings, r: Array, r_min: Array, epsilon: Array
-) -> tuple[Array, Variables]:
+) -> PairDerivatives:
     alpha, beta = _exponents(settings)
     scaled, present, safe = _scaled(xp, r, r_min)
     repulsion, attraction = xp.exp(alpha * (1.0 - scaled)), xp.exp(beta * (1.0 - scaled))
     # dU/d(r/r_min) over r_min: the derivative to r; that to r_min has -r/r_min as a factor.
     slope = xp.where(present, epsilon * alpha * beta * (attraction - repulsion) / ((alpha - beta) * safe), 0.0)
     du_depsilon = xp.where(present, (beta * repulsion - alpha * attraction) / (alpha - beta), 0.0)
-    return slope, (-slope * scaled, du_depsilon)
+    return epsilon * du_depsilon, slope, (-slope * scaled, du_depsilon)
 
 
 def _exponents(settings: Settings) -> tuple[float, float]:
@@ -109,9 +117,10 @@ def coulomb(xp: Any, settings: Settings, r: Array, strength: Array) -> Array:
     return strength / r
 
 
-def _coulomb_derivatives(xp: Any, settings: Settings, r: Array, strength: Array) -> tuple[Array, Variables]:
+def _coulomb_derivatives(xp: Any, settings: Settings, r: Array, strength: Array) -> PairDerivatives:
     inverse = 1.0 / r
-    return -strength * inverse**2, (inverse,)
+    u = strength * inverse
+    return u, -u * inverse, (inverse,)
 
 
 _SIZE_AND_DEPTH = {

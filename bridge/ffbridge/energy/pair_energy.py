@@ -40,22 +40,27 @@ class PairEnergy:
         each = kept * NONBONDED[self.form].energy(xp, self.settings, safe, *parameters)
         if method := self._method:
             each = each * method.evaluate(self.backend, self.settings, safe, excepted)
-        return xp.where(apart, each, xp.where(kept == 0, xp.zeros_like(kept), xp.inf))
+        return self._with_coincident(apart, kept, each)
 
-    def derivatives(self, r: Array, kept: Array, excepted: Array, *parameters: Array) -> tuple[Array, Sequence[Array]]:
-        """Return dU/dr and dU/d parameters, ``(n_pairs, n_conformers)`` each; arguments as for :meth:`energy`."""
+    def derivatives(
+        self, r: Array, kept: Array, excepted: Array, *parameters: Array
+    ) -> tuple[Array, Array, Sequence[Array]]:
+        """Return U, dU/dr and dU/d parameters, ``(n_pairs, n_conformers)`` each; arguments as for :meth:`energy`."""
         xp, apart, safe = self._safe(r)
-        pair_form = NONBONDED[self.form]
-        du_dr, du_dp = pair_form.derivatives(xp, self.settings, safe, *parameters)
+        u, du_dr, du_dp = NONBONDED[self.form].derivatives(xp, self.settings, safe, *parameters)
         if method := self._method:
             of_pairs = (self.backend, self.settings, safe, excepted)
             factor = method.evaluate(*of_pairs)
-            energy = pair_form.energy(xp, self.settings, safe, *parameters)
-            du_dr = du_dr * factor + energy * method.differentiate(*of_pairs)
-            du_dp = tuple(du * factor for du in du_dp)
+            du_dr = du_dr * factor + u * method.differentiate(*of_pairs)
+            u, du_dp = u * factor, tuple(du * factor for du in du_dp)
         # Distances are safe, so what is left out is finite.
         counted = kept * xp.astype(apart, kept.dtype)
-        return counted * du_dr, [counted * du for du in du_dp]
+        return self._with_coincident(apart, kept, kept * u), counted * du_dr, [counted * du for du in du_dp]
+
+    def _with_coincident(self, apart: Array, kept: Array, each: Array) -> Array:
+        """Return the energies, and +inf where atoms coincide of which something is kept."""
+        xp = self.backend.namespace
+        return xp.where(apart, each, xp.where(kept == 0, xp.zeros_like(kept), xp.inf))
 
     @property
     def _method(self) -> Method | None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ffbridge.backend import Array, Backend
+from ffbridge.energy.corners import by_corner, corners_of, sum_by_atom
 from ffbridge.energy.plan import TermStructure
 from ffbridge.energy.total import mapping_of, parameter_columns
 from ffbridge.energy.virtual_sites import SITES
@@ -21,7 +22,7 @@ Sites = tuple[TermStructure, ...]
 
 
 def place(backend: Backend, sites: Sites, arrays: Arrays, x: Array, tables: Arrays) -> Array:
-    """Return positions ``(n_atoms, 3, n_conformers)`` [nm] with all virtual sites where their parents place them.
+    """Return positions ``(3, n_atoms, n_conformers)`` [nm] with all virtual sites where their parents place them.
 
     Args:
         backend: the framework of all arrays.
@@ -33,8 +34,8 @@ def place(backend: Backend, sites: Sites, arrays: Arrays, x: Array, tables: Arra
     if not sites:
         return x
     xp = backend.namespace
-    found = [SITES[term.form].position(xp, *_inputs(xp, term, arrays, x, tables)) for term in sites]
-    return xp.take(xp.concat([x, *found], axis=0), arrays["virtual_sites/sources"], axis=0)
+    found = [SITES[term.form].position(xp, *_inputs(backend, term, arrays, x, tables)) for term in sites]
+    return backend.take(xp.concat([x, *found], axis=1), arrays["virtual_sites/sources"], axis=1)
 
 
 def pull_back_sites(
@@ -47,13 +48,13 @@ def pull_back_sites(
     if not sites:
         return du_dx, {}
     xp = backend.namespace
-    result = xp.where(arrays["virtual_sites/is_site"], 0.0, du_dx)
+    result = xp.where(arrays["virtual_sites/is_site"][:, 0, :], 0.0, du_dx)
     du_dtables: dict[str, Array] = {}
     for term in sites:
-        of_site = xp.take(du_dx, arrays[f"{term.name}/sites"], axis=0)
-        of_parents, du_dp = SITES[term.form].pullback(xp, of_site, *_inputs(xp, term, arrays, x, tables))
-        flat = xp.reshape(xp.stack(of_parents, axis=1), (-1, *x.shape[1:]))
-        result = result + backend.segment_sum(flat, arrays[f"{term.name}/parents"], x.shape[0])
+        of_site = backend.take(du_dx, arrays[f"{term.name}/sites"], axis=1)
+        of_parents, du_dp = SITES[term.form].pullback(xp, of_site, *_inputs(backend, term, arrays, x, tables))
+        parents = _parents(backend, term, arrays)
+        result = result + sum_by_atom(backend, xp.concat(of_parents, axis=1), parents, x.shape[1])
         of_sites = xp.stack([xp.sum(du, axis=1) for du in du_dp], axis=1)
         of_table = mapping_of(term, arrays).pullback(of_sites, tables[term.table].shape[0])
         du_dtables[term.table] = du_dtables[term.table] + of_table if term.table in du_dtables else of_table
@@ -61,10 +62,12 @@ def pull_back_sites(
 
 
 def _inputs(
-    xp: Any, term: TermStructure, arrays: Arrays, x: Array, tables: Arrays
+    backend: Backend, term: TermStructure, arrays: Arrays, x: Array, tables: Arrays
 ) -> tuple[dict[str, Any], list[Array], tuple[Array, ...]]:
     """Return the settings, the positions of each parent by one gather, and the columns of the geometry."""
-    n_parents = form(term.form).arity - 1
-    gathered = xp.reshape(xp.take(x, arrays[f"{term.name}/parents"], axis=0), (-1, n_parents, *x.shape[1:]))
-    parents = [gathered[:, place, ...] for place in range(n_parents)]
-    return dict(term.settings), parents, parameter_columns(xp, term, arrays, tables[term.table])
+    parents = corners_of(backend.take(x, _parents(backend, term, arrays), axis=1), form(term.form).arity - 1)
+    return dict(term.settings), parents, parameter_columns(backend.namespace, term, arrays, tables[term.table])
+
+
+def _parents(backend: Backend, term: TermStructure, arrays: Arrays) -> Array:
+    return by_corner(backend.namespace, arrays[f"{term.name}/parents"], form(term.form).arity - 1)

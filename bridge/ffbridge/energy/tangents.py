@@ -23,7 +23,7 @@ __all__ = ["bonded_energy", "measured", "pair_energies"]
 
 
 def measured(backend: Backend, kind: str, corners: Sequence[Array]) -> Any:
-    """Return an internal coordinate as forms take it, from the positions of its atoms ``(n, 3, n_conformers)`` each."""
+    """Return an internal coordinate as forms take it, from the positions of its atoms ``(3, n, n_conformers)`` each."""
     xp, coordinate = backend.namespace, COORDINATES[kind]
 
     def value(*corners: Array) -> Any:
@@ -31,8 +31,8 @@ def measured(backend: Backend, kind: str, corners: Sequence[Array]) -> Any:
 
     def rule(corners: Sequence[Array], tangents: Sequence[Array | None]) -> tuple[Any, Any]:
         q, state = coordinate.forward(xp, corners)
-        gradients = coordinate.pullback(xp, state, xp.ones_like(corners[0][:, 0, :]))
-        moves = (xp.sum(by * move, axis=1) for by, move in zip(gradients, tangents, strict=True) if move is not None)
+        gradients = coordinate.pullback(xp, state, xp.ones_like(corners[0][0, ...]))
+        moves = (xp.sum(by * move, axis=0) for by, move in zip(gradients, tangents, strict=True) if move is not None)
         return q, coordinate.tangent(q, reduce(add, moves))
 
     return backend.with_tangents(value, rule)(*corners)
@@ -57,11 +57,11 @@ def bonded_energy(
         return bonded.energy(xp, *inputs, **settings)
 
     def rule(inputs: Sequence[Any], tangents: Sequence[Any]) -> tuple[Array, Array]:
-        du_dq, du_dp = bonded.derivatives(xp, *inputs, **settings)
+        u, du_dq, du_dp = bonded.derivatives(xp, *inputs, **settings)
         rates = [kind.rate(at, move) for kind, at, move in zip(kinds, inputs, tangents, strict=False)]
         moves = [du * rate for du, rate in zip(du_dq, rates, strict=True) if rate is not None]
         moves += _of_parameters(xp, du_dp, tangents[n_coordinates:])
-        return value(*inputs), reduce(add, moves)
+        return u, reduce(add, moves)
 
     return backend.with_tangents(value, rule)(*q, *columns)
 
@@ -71,10 +71,10 @@ def pair_energies(evaluate: PairEnergy, r: Array, kept: Array, excepted: Array, 
     xp = evaluate.backend.namespace
 
     def rule(inputs: Sequence[Array], tangents: Sequence[Array | None]) -> tuple[Array, Array]:
-        du_dr, du_dp = evaluate.derivatives(*inputs)
+        u, du_dr, du_dp = evaluate.derivatives(*inputs)
         along, _, _, *of_parameters = tangents
         moves = [] if along is None else [du_dr * along]
-        return evaluate.energy(*inputs), reduce(add, moves + _of_parameters(xp, du_dp, of_parameters))
+        return u, reduce(add, moves + _of_parameters(xp, du_dp, of_parameters))
 
     return evaluate.backend.with_tangents(evaluate.energy, rule)(r, kept, excepted, *parameters)
 

@@ -1,7 +1,6 @@
-"""The energy of every term of a bundle, and its analytic derivatives with respect to positions and tables.
+"""The energy of every term of a bundle: what automatic differentiation runs through.
 
-:func:`energies` is what automatic differentiation runs through; :func:`derivatives` is for frameworks that have none.
-Both use the same coordinates and forms. Positions are ``(n_atoms, 3, n_conformers)``.
+Positions are ``(3, n_atoms, n_conformers)``.
 """
 
 from __future__ import annotations
@@ -11,22 +10,19 @@ from math import prod
 from typing import Any
 
 from ffbridge.backend import Array, Backend
-from ffbridge.energy.bonded import BONDED
-from ffbridge.energy.geometry import measure, pull_back
+from ffbridge.energy.corners import by_corner, corners_of
 from ffbridge.energy.nonbonded import NONBONDED
-from ffbridge.energy.overrides import overridden, overridden_pullback
+from ffbridge.energy.overrides import overridden
 from ffbridge.energy.pair_energy import PairEnergy
 from ffbridge.energy.plan import Structure, TermStructure
 from ffbridge.energy.tangents import bonded_energy, measured, pair_energies
-from ffbridge.forms import InternalCoordinate, form
+from ffbridge.forms import form
 from ffbridge.mapping import MAPPINGS, Linear
 from ffbridge.mapping import Mapping as ParameterMapping
 
-__all__ = ["by_system", "derivatives", "energies", "mapping_of", "parameter_columns"]
+__all__ = ["atoms_of", "by_system", "energies", "mapping_of", "parameter_columns", "sum_by_system", "systems_of"]
 
 Arrays = Mapping[str, Array]
-
-_PAIR = (InternalCoordinate("distance", (0, 1)),)
 
 
 def energies(backend: Backend, structure: Structure, arrays: Arrays, x: Array, tables: Arrays) -> dict[str, Array]:
@@ -36,7 +32,7 @@ def energies(backend: Backend, structure: Structure, arrays: Arrays, x: Array, t
         backend: the framework of all arrays.
         structure: what :func:`ffbridge.energy.plan.plan` returned.
         arrays: the plan's arrays in the backend's framework.
-        x: positions ``(n_atoms, 3, n_conformers)`` [nm].
+        x: positions ``(3, n_atoms, n_conformers)`` [nm].
         tables: ``(n_params, n_columns)`` by name.
 
     Returns:
@@ -49,7 +45,7 @@ def energies(backend: Backend, structure: Structure, arrays: Arrays, x: Array, t
         columns = parameter_columns(xp, term, arrays, tables[term.table])
         if term.pairs:
             if term.pairs not in distances:
-                distances[term.pairs] = measured(backend, "distance", _corners(backend, term, arrays, x, 2))
+                distances[term.pairs] = measured(backend, "distance", _corners(backend, term, arrays, x))
             settings = dict(term.settings)
             mixing = NONBONDED[term.form].mixing_of(settings)
             pair_parameters = mixing.mix(xp, settings, *_by_pair(xp, term, arrays, mixing.variables(xp, *columns)))
@@ -59,112 +55,11 @@ def energies(backend: Backend, structure: Structure, arrays: Arrays, x: Array, t
             each = pair_energies(PairEnergy(backend, term.form, settings), *of_pairs)
         else:
             declared = form(term.form)
-            corners = _corners(backend, term, arrays, x, declared.arity)
+            corners = _corners(backend, term, arrays, x)
             q = [measured(backend, each.kind, [corners[at] for at in each.atoms]) for each in declared.coordinates]
             each = bonded_energy(backend, term.form, dict(term.settings), q, columns)
         result[term.name] = by_system(backend, structure, term, arrays, each)
     return result
-
-
-def derivatives(
-    backend: Backend,
-    structure: Structure,
-    arrays: Arrays,
-    x: Array,
-    tables: Arrays,
-    cotangents: Arrays | None = None,
-) -> tuple[dict[str, Array], Array, dict[str, Array]]:
-    """Return the energies by term, and the derivatives of their weighted sum L, by analytic formulas.
-
-    Arguments and energies are those of :func:`energies`; `cotangents` are dL/dU by term, ``(n_systems, n_conformers)``,
-    all 1 if None. dL/dx is ``(n_atoms, 3, n_conformers)`` [kJ/mol/nm], dL/d table ``(n_params, n_columns)`` by name.
-    """
-    xp = backend.namespace
-    result = {}
-    du_dx = xp.zeros_like(x)
-    du_dtables = {name: xp.zeros_like(table) for name, table in tables.items()}
-    for term in structure.terms:
-        declared = form(term.form)
-        taken, arity = (_PAIR, 2) if term.pairs else (declared.coordinates, declared.arity)
-        q, states = measure(xp, taken, _corners(backend, term, arrays, x, arity))
-        differentiate = _pair_derivatives if term.pairs else _bonded_derivatives
-        weight = 1.0 if cotangents is None else xp.take(cotangents[term.name], _systems(term, arrays), axis=0)
-        each, du_dq, by_table = differentiate(backend, term, arrays, q, tables, weight)
-        result[term.name] = by_system(backend, structure, term, arrays, each)
-        flat = xp.reshape(xp.stack(pull_back(xp, taken, states, du_dq, arity), axis=1), (-1, *x.shape[1:]))
-        du_dx = du_dx + backend.segment_sum(flat, _atoms(term, arrays), x.shape[0])
-        for name, du_dtable in by_table.items():
-            du_dtables[name] = du_dtables[name] + du_dtable
-    return result, du_dx, du_dtables
-
-
-def _bonded_derivatives(
-    backend: Backend,
-    term: TermStructure,
-    arrays: Arrays,
-    q: tuple[Any, ...],
-    tables: Arrays,
-    weight: Array | float,
-) -> tuple[Array, list[Array], dict[str, Array]]:
-    """Return U ``(n, n_conformers)``, weighted dU/dq likewise, and weighted dU/d table summed over conformers."""
-    xp, bonded = backend.namespace, BONDED[term.form]
-    columns, settings = parameter_columns(xp, term, arrays, tables[term.table]), dict(term.settings)
-    each = bonded.energy(xp, *q, *columns, **settings)
-    du_dq, du_dp = bonded.derivatives(xp, *q, *columns, **settings)
-    summed = xp.concat([_over_conformers(xp, weight, du) for du in du_dp], axis=1)
-    return each, [weight * du for du in du_dq], {term.table: _pulled_back(term, arrays, summed, tables)}
-
-
-def _over_conformers(xp: Any, weight: Array | float, du: Array) -> Array:
-    """Return the weighted sum over conformers: ``(n, 1)``, or ``(n, m)`` for a column that stands for m numbers."""
-    if du.ndim == 2:
-        return xp.sum(weight * du, axis=1, keepdims=True)
-    return xp.sum((weight if isinstance(weight, float) else weight[:, None, :]) * du, axis=2)
-
-
-def _pair_derivatives(
-    backend: Backend,
-    term: TermStructure,
-    arrays: Arrays,
-    q: tuple[Any, ...],
-    tables: Arrays,
-    weight: Array | float,
-) -> tuple[Array, list[Array], dict[str, Array]]:
-    """Return U ``(n_pairs, n_conformers)``, weighted dU/dr likewise, and weighted dU/d table summed over conformers."""
-    xp, (r,) = backend.namespace, q
-    settings, columns = dict(term.settings), parameter_columns(xp, term, arrays, tables[term.table])
-    mixing = NONBONDED[term.form].mixing_of(settings)
-    first, second = _by_pair(xp, term, arrays, mixing.variables(xp, *columns))
-    mixed = mixing.mix(xp, settings, first, second)
-    if term.overrides:
-        mixed = overridden(xp, term.name, arrays, tables[term.overrides], mixed)
-    evaluate, of_pairs = PairEnergy(backend, term.form, settings), (r, _kept(term, arrays), _excepted(term, arrays))
-    each = evaluate.energy(*of_pairs, *mixed)
-    du_dr, du_dmixed = evaluate.derivatives(*of_pairs, *mixed)
-    by_pair = tuple(xp.sum(weight * du, axis=1, keepdims=True) for du in du_dmixed)
-    by_table = {}
-    if term.overrides:
-        own = (backend, term.name, arrays, tables[term.overrides])
-        by_pair, by_table[term.overrides] = overridden_pullback(*own, by_pair)
-    ends = (
-        mixing.mix_pullback(xp, settings, first, second, by_pair),
-        mixing.mix_pullback(xp, settings, second, first, by_pair),
-    )
-    rows, n_rows = arrays[f"{term.pairs}/rows"], columns[0].shape[0]
-    du_dvariables = tuple(
-        backend.segment_sum(xp.reshape(xp.stack(both, axis=1), (-1, 1)), rows, n_rows)
-        for both in zip(*ends, strict=True)
-    )
-    du_dp = xp.concat(mixing.variables_pullback(xp, columns, du_dvariables), axis=1)
-    # Both may be one table.
-    own_table = _pulled_back(term, arrays, du_dp, tables)
-    by_table[term.table] = own_table + by_table[term.table] if term.table in by_table else own_table
-    return each, [weight * du_dr], by_table
-
-
-def _pulled_back(term: TermStructure, arrays: Arrays, du_dp: Array, tables: Arrays) -> Array:
-    """Return dU/d table ``(n_params, n_columns)`` from dU/dp ``(n_terms, n_columns)``."""
-    return mapping_of(term, arrays).pullback(du_dp, tables[term.table].shape[0])
 
 
 def mapping_of(term: TermStructure, arrays: Arrays) -> ParameterMapping:
@@ -197,14 +92,16 @@ def _columns(xp: Any, term: TermStructure, parameters: Array) -> tuple[Array, ..
     return tuple(columns)
 
 
-def _atoms(term: TermStructure, arrays: Arrays) -> Array:
-    return arrays[f"{term.pairs or term.name}/atoms"]
+def _corners(backend: Backend, term: TermStructure, arrays: Arrays, x: Array) -> list[Array]:
+    """Return the positions of each atom of the interactions, ``(3, n, n_conformers)`` each."""
+    atoms, arity = atoms_of(backend, term, arrays)
+    return corners_of(backend.take(x, atoms, axis=1), arity)
 
 
-def _corners(backend: Backend, term: TermStructure, arrays: Arrays, x: Array, arity: int) -> list[Array]:
-    """Return the positions of each atom of the interactions, ``(n, 3, n_conformers)`` each."""
-    atoms = backend.namespace.reshape(_atoms(term, arrays), (-1, arity))
-    return [backend.take(x, atoms[:, corner]) for corner in range(arity)]
+def atoms_of(backend: Backend, term: TermStructure, arrays: Arrays) -> tuple[Array, int]:
+    """Return the atoms of the interactions, corner after corner, and how many an interaction has."""
+    arity = 2 if term.pairs else form(term.form).arity
+    return by_corner(backend.namespace, arrays[f"{term.pairs or term.name}/atoms"], arity), arity
 
 
 def _by_pair(
@@ -223,12 +120,18 @@ def _excepted(term: TermStructure, arrays: Arrays) -> Array:
     return arrays[f"{term.pairs}/excepted"]
 
 
-def _systems(term: TermStructure, arrays: Arrays) -> Array:
+def systems_of(term: TermStructure, arrays: Arrays) -> Array:
+    """Return the system of each interaction, ``(n,)``."""
     return arrays[f"{term.pairs or term.name}/systems"]
 
 
 def by_system(backend: Backend, structure: Structure, term: TermStructure, arrays: Arrays, each: Array) -> Array:
     """Return the sum over the interactions of each system, ``(n_systems, n_conformers)``."""
+    return sum_by_system(backend, structure, systems_of(term, arrays), each)
+
+
+def sum_by_system(backend: Backend, structure: Structure, systems: Array, each: Array) -> Array:
+    """Return the sum of interactions ``(n, n_conformers)`` over those of each system, from the system of each."""
     if structure.n_systems == 1:
         return backend.namespace.sum(each, axis=0, keepdims=True)
-    return backend.segment_sum(each, _systems(term, arrays), structure.n_systems)
+    return backend.segment_sum(each, systems, structure.n_systems)

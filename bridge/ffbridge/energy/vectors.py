@@ -1,4 +1,4 @@
-"""Vectors ``(n, 3, n_conformers)``, and scalars ``(n, n_conformers)``, without NaN where a vector has no direction."""
+"""Vectors ``(3, n, n_conformers)``, and scalars ``(n, n_conformers)``, without NaN where a vector has no direction."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ __all__ = ["cross", "dot", "norm", "over"]
 
 def dot(xp: Any, a: Array, b: Array) -> Array:
     """Return a · b."""
-    return xp.sum(a * b, axis=1)
+    return xp.sum(a * b, axis=0)
 
 
 def cross(xp: Any, a: Array, b: Array) -> Array:
-    """Return a × b."""
-    return xp.linalg.cross(a, b, axis=-2)
+    """Return a × b, exactly 0 if a = ±b, which fused multiplications and additions of a library's own would not be."""
+    (ax, ay, az), (bx, by, bz) = ([vector[axis, ...] for axis in range(3)] for vector in (a, b))
+    return xp.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
 
 
 def norm(xp: Any, vector: Array) -> Array:

@@ -1,7 +1,7 @@
 """Virtual sites: where particles are that their parents place, and the pullback to the parents and to the geometry.
 
 A site's geometry is a row of parameters, as an interaction's are: one array ``(n, 1)`` for each column. Positions are
-one array ``(n, 3, n_conformers)`` for each parent. A vector of length 0 has the direction 0, and so is the derivative
+one array ``(3, n, n_conformers)`` for each parent. A vector of length 0 has the direction 0, and so is the derivative
 of that direction: no NaN.
 """
 
@@ -27,7 +27,7 @@ class SiteForm:
     """The formula of a form of virtual sites.
 
     Attributes:
-        position: ``(xp, settings, parents, geometry) -> position``, ``(n, 3, n_conformers)`` [nm].
+        position: ``(xp, settings, parents, geometry) -> position``, ``(3, n, n_conformers)`` [nm].
         pullback: ``(xp, gradient, settings, parents, geometry) -> (dU/dx of each parent, (dU/dp, …))`` from dU/dx of
             the site; dU/dp is ``(n, n_conformers)``, one for each column.
     """
@@ -38,16 +38,16 @@ class SiteForm:
 
 def two_particle(xp: Any, settings: Settings, parents: Sequence[Array], geometry: Sequence[Array]) -> Array:
     """Return x1 + weight u + distance û, u = x2 - x1 (OpenMM's TwoParticleAverageSite, if the distance is 0)."""
-    u, (weight, distance) = parents[1] - parents[0], _columns(geometry)
-    return parents[0] + weight * u + distance * over(xp, u, norm(xp, u)[:, None, ...])
+    u, (weight, distance) = parents[1] - parents[0], geometry
+    return parents[0] + weight * u + distance * over(xp, u, norm(xp, u))
 
 
 def _two_particle_pullback(
     xp: Any, gradient: Array, settings: Settings, parents: Sequence[Array], geometry: Sequence[Array]
 ) -> Pullback:
-    u, (weight, distance) = parents[1] - parents[0], _columns(geometry)
+    u, (weight, distance) = parents[1] - parents[0], geometry
     length = norm(xp, u)
-    unit = over(xp, u, length[:, None, ...])
+    unit = over(xp, u, length)
     second = weight * gradient + _direction_pullback(xp, unit, length, distance * gradient)
     return [gradient - second, second], (dot(xp, u, gradient), dot(xp, unit, gradient))
 
@@ -55,7 +55,7 @@ def _two_particle_pullback(
 def out_of_plane(xp: Any, settings: Settings, parents: Sequence[Array], geometry: Sequence[Array]) -> Array:
     """Return x1 + weight_12 u + weight_13 v + weight_cross u × v, u = x2 - x1, v = x3 - x1 (OutOfPlaneSite)."""
     u, v = parents[1] - parents[0], parents[2] - parents[0]
-    weight_12, weight_13, weight_cross = _columns(geometry)
+    weight_12, weight_13, weight_cross = geometry
     return parents[0] + weight_12 * u + weight_13 * v + weight_cross * cross(xp, u, v)
 
 
@@ -64,7 +64,7 @@ def _out_of_plane_pullback(
 ) -> Pullback:
     """By g · (u × v) = u · (v × g) = v · (g × u)."""
     u, v = parents[1] - parents[0], parents[2] - parents[0]
-    weight_12, weight_13, weight_cross = _columns(geometry)
+    weight_12, weight_13, weight_cross = geometry
     second = weight_12 * gradient + weight_cross * cross(xp, v, gradient)
     third = weight_13 * gradient + weight_cross * cross(xp, gradient, u)
     du_dp = dot(xp, u, gradient), dot(xp, v, gradient), dot(xp, cross(xp, u, v), gradient)
@@ -73,7 +73,7 @@ def _out_of_plane_pullback(
 
 def local_coordinates(xp: Any, settings: Settings, parents: Sequence[Array], geometry: Sequence[Array]) -> Array:
     """Return o + x x̂ + y ŷ + z ẑ in the frame that weights of the parents define (OpenMM's LocalCoordinatesSite)."""
-    frame, (x, y, z) = _frame(xp, settings, parents), _columns(geometry)
+    frame, (x, y, z) = _frame(xp, settings, parents), geometry
     return frame.origin + x * frame.x + y * cross(xp, frame.z, frame.x) + z * frame.z
 
 
@@ -81,7 +81,7 @@ def _local_coordinates_pullback(
     xp: Any, gradient: Array, settings: Settings, parents: Sequence[Array], geometry: Sequence[Array]
 ) -> Pullback:
     """Through ŷ = ẑ × x̂, then the lengths, then z' = x' × y', each by a · (b × c) = b · (c × a) = c · (a × b)."""
-    frame, (x, y, z) = _frame(xp, settings, parents), _columns(geometry)
+    frame, (x, y, z) = _frame(xp, settings, parents), geometry
     on_y = y * gradient
     on_x = x * gradient + cross(xp, on_y, frame.z)
     on_z = z * gradient + cross(xp, frame.x, on_y)
@@ -116,19 +116,14 @@ def _frame(xp: Any, settings: Settings, parents: Sequence[Array]) -> _Frame:
     )
     normal = cross(xp, first, second)
     lengths = norm(xp, first), norm(xp, normal)
-    x, z = (over(xp, vector, length[:, None, ...]) for vector, length in zip((first, normal), lengths, strict=True))
+    x, z = (over(xp, vector, length) for vector, length in zip((first, normal), lengths, strict=True))
     return _Frame(parents[0] + of_origin, first, second, x, z, *lengths)
-
-
-def _columns(geometry: Sequence[Array]) -> list[Array]:
-    """Return parameters ``(n, 1)`` ready to meet vectors ``(n, 3, n_conformers)``."""
-    return [column[:, None, ...] for column in geometry]
 
 
 def _direction_pullback(xp: Any, unit: Array, length: Array, gradient: Array) -> Array:
     """Return dU/dv from dU/dv̂: v̂ turns when v moves at right angles to itself."""
-    across = gradient - dot(xp, unit, gradient)[:, None, ...] * unit
-    return over(xp, across, length[:, None, ...])
+    across = gradient - dot(xp, unit, gradient) * unit
+    return over(xp, across, length)
 
 
 _LOCAL_COORDINATES = SiteForm(local_coordinates, _local_coordinates_pullback)

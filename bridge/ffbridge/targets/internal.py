@@ -97,8 +97,8 @@ def _of_kind(xp: Any, positions: Array, atoms: Ints, kind: str) -> Array:
 
 
 def _corner(xp: Any, positions: Array, atoms: Ints) -> Array:
-    """Return the positions of one corner of each coordinate, ``(n, 3, 1)``."""
-    return xp.take(positions, beside(positions, atoms), axis=0)[..., None]
+    """Return the positions of one corner of each coordinate, ``(3, n, 1)``."""
+    return xp.permute_dims(xp.take(positions, beside(positions, atoms), axis=0), (1, 0))[..., None]
 
 
 def wilson(positions: Floats, coordinates: InternalCoordinates) -> Floats:
@@ -112,7 +112,7 @@ def wilson(positions: Floats, coordinates: InternalCoordinates) -> Floats:
         parts = COORDINATES[kind].pullback(np, state, np.ones((len(atoms), 1)))
         here = np.arange(start, start + len(atoms))
         for column, part in zip(atoms.T, parts, strict=True):
-            np.add.at(rows, (here, column), part[..., 0])
+            np.add.at(rows, (here, column), part[..., 0].T)
         start += len(atoms)
     return rows
 
@@ -129,11 +129,11 @@ def dihedral_gradients(positions: Floats, dihedrals: NDArray[Any]) -> Floats:
     _, state = COORDINATES["dihedral"].forward(np, _corners(positions, dihedrals))
     count = int(np.prod(positions.shape[:-2], dtype=int)) * len(dihedrals)
     parts = COORDINATES["dihedral"].pullback(np, state, np.ones((count, 1)))
-    return np.stack([part[..., 0] for part in parts], axis=1).reshape(*positions.shape[:-2], len(dihedrals), 4, 3)
+    return np.stack([part[..., 0].T for part in parts], axis=1).reshape(*positions.shape[:-2], len(dihedrals), 4, 3)
 
 
 def _corners(positions: Floats, dihedrals: NDArray[Any]) -> list[Floats]:
-    return [positions[..., column, :].reshape(-1, 3, 1) for column in dihedrals.T]
+    return [positions[..., column, :].reshape(-1, 3).T[..., None] for column in dihedrals.T]
 
 
 def wrapped(angle: Any) -> Any:

@@ -104,7 +104,7 @@ def test_hand_values_of_pairs():
     far = column(0.5)
     assert energies["buckingham"](xp, {}, far, column(8.0), column(2 * np.log(2)), column(1.0)) == pytest.approx(-60)
     assert energies["double_exponential"](xp, SETTINGS, far, far, column(0.7)) == pytest.approx(-0.7)
-    slope, _ = NONBONDED["double_exponential"].derivatives(xp, SETTINGS, far, far, column(0.7))
+    _, slope, _ = NONBONDED["double_exponential"].derivatives(xp, SETTINGS, far, far, column(0.7))
     assert slope == pytest.approx(0, abs=1e-13)
     third = (4.5 * np.exp(14 / 3) - 14 * np.exp(1.5)) / 9.5
     found = energies["double_exponential"](xp, SETTINGS, column(0.4), column(0.6), column(0.7))
@@ -136,7 +136,7 @@ def test_buckingham_has_the_catastrophe_that_the_standard_states():
 def test_a_pair_without_size_has_no_double_exponential_energy():
     inputs = (xp, SETTINGS, column(0.3), column(0.0), column(0.7))
     assert NONBONDED["double_exponential"].energy(*inputs) == 0
-    slope, by_parameter = NONBONDED["double_exponential"].derivatives(*inputs)
+    _, slope, by_parameter = NONBONDED["double_exponential"].derivatives(*inputs)
     assert [slope, *by_parameter] == [0, 0, 0]
 
 
@@ -184,11 +184,11 @@ def test_derivatives_of_torsions():
         return periodic_torsion(xp, (xp.cos(phi), xp.sin(phi)), k, phase, parameters[2])
 
     def derivatives(xp, phi, k, phase):
-        (du_dphi,), du_dp = BONDED["periodic_torsion"].derivatives(
+        u, (du_dphi,), du_dp = BONDED["periodic_torsion"].derivatives(
             xp, (xp.cos(phi), xp.sin(phi)), k, phase, parameters[2]
         )
         np.testing.assert_array_equal(du_dp[2], 0)
-        return (du_dphi,), du_dp[:2]
+        return u, (du_dphi,), du_dp[:2]
 
     check_derivatives(energy, derivatives, phi, parameters[:2])
 
@@ -234,7 +234,8 @@ def test_derivatives_of_a_map():
         return BONDED["cmap"].energy(xp, (xp.cos(phi), xp.sin(phi)), (xp.cos(psi), xp.sin(psi)), grid, size=size)
 
     q = [(np.cos(angle), np.sin(angle)) for angle in angles]
-    slopes, (by_entry,) = BONDED["cmap"].derivatives(xp, *q, grid, size=size)
+    u, slopes, (by_entry,) = BONDED["cmap"].derivatives(xp, *q, grid, size=size)
+    np.testing.assert_allclose(u, energy(*angles, grid), rtol=1e-13)
     for number, slope in enumerate(slopes):
         up, down = (energy(*(angles + sign * STEP * np.eye(2)[number][:, None, None]), grid) for sign in (1, -1))
         np.testing.assert_allclose(slope, (up - down) / (2 * STEP), rtol=0, atol=1e-8)
@@ -283,16 +284,17 @@ def test_derivatives_of_pair_forms(name):
         return form.energy(xp, SETTINGS, *inputs)
 
     def derivatives(xp, *inputs):
-        du_dr, du_dp = form.derivatives(xp, SETTINGS, *inputs)
-        return (du_dr,), du_dp
+        u, du_dr, du_dp = form.derivatives(xp, SETTINGS, *inputs)
+        return u, (du_dr,), du_dp
 
     check_derivatives(energy, derivatives, column(0.29, 0.5), [column(value, value) for value in PAIR_PARAMETERS[name]])
 
 
 def check_derivatives(energy, derivatives, q, parameters):
-    """Check dU/dq and dU/dp of a form; of several coordinates `q` is a tuple."""
+    """Check U, dU/dq and dU/dp of a form; of several coordinates `q` is a tuple."""
     coordinates = q if isinstance(q, tuple) else (q,)
-    du_dq, du_dp = derivatives(xp, *coordinates, *parameters)
+    u, du_dq, du_dp = derivatives(xp, *coordinates, *parameters)
+    np.testing.assert_allclose(u, energy(xp, *coordinates, *parameters), rtol=1e-13)
     assert (len(du_dq), len(du_dp)) == (len(coordinates), len(parameters))
     inputs = [*coordinates, *parameters]
     for position, analytic in enumerate([*du_dq, *du_dp]):

@@ -28,7 +28,7 @@ def inputs(name, seed=1):
             "x_weights": (along - along.mean()).tolist(),
             "y_weights": (other - other.mean()).tolist(),
         }
-    parents = [rng.normal(size=(N, 3, CONFORMERS)) for _ in range(n_parents)]
+    parents = [rng.normal(size=(3, N, CONFORMERS)) for _ in range(n_parents)]
     return settings, parents, [rng.normal(size=(N, 1)) for _ in declared.columns]
 
 
@@ -38,31 +38,31 @@ def test_every_form_of_the_standard_is_placed():
 
 def test_positions_of_a_site_on_a_line():
     start, end = np.array([0.1, 0.2, 0.3]), np.array([0.1, 0.2, 0.8])
-    parents = [point[None, :, None] for point in (start, end)]
+    parents = [point[:, None, None] for point in (start, end)]
     found = SITES["two_particle_site"].position(xp, {}, parents, [np.array([[0.5]]), np.array([[-0.1]])])
-    np.testing.assert_allclose(found[0, :, 0], [0.1, 0.2, 0.45], rtol=1e-15)
+    np.testing.assert_allclose(found[:, 0, 0], [0.1, 0.2, 0.45], rtol=1e-15)
 
 
 def test_positions_of_a_site_out_of_a_plane():
-    parents = [np.array(point, dtype=float)[None, :, None] for point in ([1, 1, 1], [3, 1, 1], [1, 4, 1])]
+    parents = [np.array(point, dtype=float)[:, None, None] for point in ([1, 1, 1], [3, 1, 1], [1, 4, 1])]
     geometry = [np.array([[value]]) for value in (0.5, 0.25, -0.125)]
     found = SITES["out_of_plane_site"].position(xp, {}, parents, geometry)
-    np.testing.assert_allclose(found[0, :, 0], [2, 1.75, 0.25], rtol=1e-15)
+    np.testing.assert_allclose(found[:, 0, 0], [2, 1.75, 0.25], rtol=1e-15)
 
 
 def test_positions_in_local_coordinates():
     settings = {"origin_weights": [0, 1, 0], "x_weights": [-1, 1, 0], "y_weights": [-1, 0, 1]}
-    parents = [np.array(point, dtype=float)[None, :, None] for point in ([0, 0, 0], [0, 2, 0], [-3, 1, 0])]
+    parents = [np.array(point, dtype=float)[:, None, None] for point in ([0, 0, 0], [0, 2, 0], [-3, 1, 0])]
     geometry = [np.array([[value]]) for value in (0.5, 0.25, -0.125)]
     found = SITES["local_coordinates_3_site"].position(xp, settings, parents, geometry)
     # x along the second axis, z out of the page, y to the left.
-    np.testing.assert_allclose(found[0, :, 0], [-0.25, 2.5, -0.125], rtol=1e-15)
+    np.testing.assert_allclose(found[:, 0, 0], [-0.25, 2.5, -0.125], rtol=1e-15)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_pullbacks_are_those_of_differences(name):
     settings, parents, geometry = inputs(name)
-    weights = np.random.default_rng(2).normal(size=(N, 3, CONFORMERS))
+    weights = np.random.default_rng(2).normal(size=(3, N, CONFORMERS))
     of_parents, of_geometry = SITES[name].pullback(xp, weights, settings, parents, geometry)
 
     def loss(moved):
@@ -90,7 +90,7 @@ def test_pullbacks_are_those_of_automatic_differentiation(name, shared):
         settings, parents, geometry = inputs(name)
         if shared:
             parents = [parents[0]] * len(parents)
-        weights = np.random.default_rng(2).normal(size=(N, 3, CONFORMERS))
+        weights = np.random.default_rng(2).normal(size=(3, N, CONFORMERS))
         expected = SITES[name].pullback(xp, weights, settings, parents, geometry)
 
         def loss(parents, geometry):

@@ -67,7 +67,7 @@ def _candidates(
             continue
         for atoms in permutations(range(arity)):
             places.append(atoms)
-            q, _ = measure(xp, declared.coordinates, [x[:, atom, :, None] for atom in atoms])
+            q, _ = measure(xp, declared.coordinates, [x[:, atom, :].T[..., None] for atom in atoms])
             for columns in permutations(range(n_parameters)):
                 values = BONDED[name].energy(xp, *q, *(parameters[:, [column]] for column in columns))
                 yield Match(name, columns, 1.0), values[:, 0], expected
