@@ -14,6 +14,7 @@ from ffbridge.errors import TargetError
 from ffbridge.potential import Potential
 from ffbridge.registry import backend_of
 from ffbridge.snapshot import snapshot
+from ffbridge.targets.grouping import grouped
 from ffbridge.targets.internal import InternalCoordinates, internal_coordinates
 from ffbridge.targets.kinds import (
     ConformerTarget,
@@ -207,15 +208,14 @@ class Objective:
         ]
 
     def _made(self) -> dict[str, _Loss]:
-        """Return the losses by name: one for each kind, so that its targets share one call of the potential."""
+        """Return the losses by name: one for each kind, or group of it, whose targets share a call of the potential."""
         U, scales = self.U, self.scales
         found: dict[str, _Loss] = {}
-        if targets := self._of(ConformerTarget):
-            found["conformers"] = EnergyLoss(U, targets, scales=scales, offset=self.offset)
-        if targets := self._of(TorsionDrive):
-            found["torsion_drives"] = EnergyLoss(
-                U, targets, scales=scales, offset=self.offset, positions=self.positions
-            )
+        for name, kind in (("conformers", ConformerTarget), ("torsion_drives", TorsionDrive)):
+            for place, (own, targets) in enumerate(grouped(U, self._of(kind))):
+                found[f"{name}/{place}"] = EnergyLoss(
+                    own, targets, scales=scales, offset=self.offset, positions=self.positions
+                )
         if targets := self._of(DimerTarget):
             triples = [(number, _triple(self.systems[number]), target) for number, _, target in targets]
             found["dimers"] = InteractionLoss(U, triples, scales=scales)
