@@ -26,6 +26,9 @@ _EXAMPLES = frozenset({"strict"})
 _BYTES = {"energy": 100, "forces": 220, "tables": 320, "hvp": 700}
 """Working memory for each interaction and conformer, of the engine that needs most; the part `memory` measures it."""
 
+_OPTIONS: dict[str, dict[str, str]] = {"jax": {"shapes": "exact"}}
+"""What a user sets for potentials that are called as often as here; `scaling` measures the other way."""
+
 _FRUGAL = frozenset({"native", "openmm"})
 """Engines that work through conformers in parts."""
 
@@ -52,7 +55,7 @@ def call(bundle: fb.Bundle, engine: str, quantity: str, x: np.ndarray) -> Callab
     """
     if quantity == "hvp":
         return _products(bundle, engine, x)
-    U = fb.potential(bundle, engine=engine)
+    U = fb.potential(bundle, engine=engine, **_OPTIONS.get(engine, {}))
     positions = fb.to(x, U.host.name)
     method = {"energy": U, "forces": U.energy_and_forces, "tables": U.value_and_grad}[quantity]
     if U.host.name == "jax":

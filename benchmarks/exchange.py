@@ -6,7 +6,9 @@ The memory of the process is looked at before and after 100,000 exchanges: it mu
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import jax
@@ -23,6 +25,9 @@ __all__ = ["measure"]
 
 SIZES = tuple(10**power for power in range(1, 8))
 EXCHANGES = 100_000
+SELDOM = 400
+OFTEN = 600
+"""Exchanges of a bundle beforehand: so often that JAX has a compiled function for arrays of these shapes."""
 FRAMEWORKS = ("numpy", "torch", "jax")
 
 
@@ -61,6 +66,8 @@ def bundles(record: Record) -> None:
     record.add("bundle exchange/count/arrays of the bundle", [float(len(arrays))], unit="integer")
     largest = aligned_copy(max(arrays.values(), key=lambda array: array.size))
     for name in ("torch", "jax"):
+        first = [_seconds(lambda name=name: _wait(bundle.to(name).arrays())) for _ in range(OFTEN)]
+        record.add(f"bundle exchange/to {name}/whole bundle, one of the first {SELDOM}", first[1:SELDOM])
         calls = {
             f"bundle exchange/to {name}/whole bundle": lambda name=name: _wait(bundle.to(name).arrays()),
             f"bundle exchange/to {name}/one array": lambda name=name: _wait(fb.to(largest, name)),
@@ -95,6 +102,12 @@ def _arrays(n: int) -> dict[str, Any]:
 
 def _resident() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096.0
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = perf_counter()
+    call()
+    return perf_counter() - start
 
 
 def _wait(found: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from math import prod
 from typing import Any, ClassVar, Literal
 
@@ -26,6 +26,7 @@ from ffbridge.exchange import share
 from ffbridge.function import FunctionSource, Kind, Signature, Transformation, Vmap
 from ffbridge.packing import Packing
 from ffbridge.registry import backend_of, get_backend
+from ffbridge.together import share_all
 from ffbridge_backends.compiled.jax import CompiledEnergies, compile_energies, compile_packed
 
 __all__ = ["JaxEngine", "engine"]
@@ -197,28 +198,34 @@ class _JaxEvaluator(ArrayEvaluator):
             return self.exact.by_term(x, tables)
         with _scope(self.x64):
             terms = self.compiled.by_term(*self._inputs(x, tables))
-            return {name: self._energy(energy, x) for name, energy in terms.items()}
+            return self._results({name: self._energy(energy, x) for name, energy in terms.items()})
 
     def energy(self, x: Array, tables: Arrays) -> Array:
         if self._is_compiled_by_caller(x, tables):
             return self.exact.energy(x, tables)
         with _scope(self.x64):
-            return self._energy(self.compiled.energy(*self._inputs(x, tables)), x)
+            energy = self.compiled.energy(*self._inputs(x, tables))
+            return self._results({"": self._energy(energy, x)})[""]
 
     def value_and_grad(self, x: Array, tables: Arrays) -> Evaluation:
         if self._is_compiled_by_caller(x, tables):
             return self.exact.value_and_grad(x, tables)
         with _scope(self.x64):
             found = self.compiled.value_and_grad(*self._inputs(x, tables), prod(x.shape[:-2]))
-            du_dtables = {name: self._table(name, table) for name, table in found.tables.items()}
-            return Evaluation(self._energy(found.energy, x), self._forces(found.forces, x), du_dtables)
+            # The names of tables have no slash before them.
+            results = self._results(
+                {"/energy": self._energy(found.energy, x), "/forces": self._forces(found.forces, x)}
+                | {name: self._table(name, table) for name, table in found.tables.items()}
+            )
+            return Evaluation(results.pop("/energy"), results.pop("/forces"), results)
 
     def energy_and_forces(self, x: Array, tables: Arrays) -> tuple[Array, Array]:
         if self._is_compiled_by_caller(x, tables):
             return self.exact.energy_and_forces(x, tables)
         with _scope(self.x64):
             energy, forces = self.compiled.energy_and_forces(*self._inputs(x, tables), prod(x.shape[:-2]))
-            return self._energy(energy, x), self._forces(forces, x)
+            results = self._results({"energy": self._energy(energy, x), "forces": self._forces(forces, x)})
+            return results["energy"], results["forces"]
 
     def _is_compiled_by_caller(self, x: Array, tables: Arrays) -> bool:
         """Whether the call is being traced in order to be compiled, so that other sizes would save nothing."""
@@ -237,22 +244,20 @@ class _JaxEvaluator(ArrayEvaluator):
         return _filled(x, self.at_once), {**self.tables, **given}, self.arrays
 
     def _energy(self, energy: Array, x: Array) -> Array:
-        cut = self.padding.cut_energy if self.padding else _whole
-        return self._result(energy, lambda values: _without_fill(cut(values), x, self.at_once))
+        return _without_fill(
+            self.padding.cut_energy(_on_host(energy, self.backend)) if self.padding else energy, x, self.at_once
+        )
 
     def _forces(self, forces: Array, x: Array) -> Array:
-        cut = self.padding.cut_positions if self.padding else _whole
-        return self._result(forces, lambda values: _without_fill(cut(values), x, self.at_once))
+        cut = self.padding.cut_positions(_on_host(forces, self.backend)) if self.padding else forces
+        return _without_fill(cut, x, self.at_once)
 
     def _table(self, name: str, table: Array) -> Array:
-        return self._result(table, partial(self.padding.cut_table, name) if self.padding else _whole)
+        return self.padding.cut_table(name, _on_host(table, self.backend)) if self.padding else table
 
-    def _result(self, array: Array, cut: Callable[[Array], Array]) -> Array:
-        values = _on_host(array, self.backend)
-        part = cut(values)
-        if part is values:
-            return array
-        return part if self.hosted else share(part, self.backend).array
+    def _results(self, parts: dict[str, Array]) -> dict[str, Array]:
+        """Return what was cut out as arrays of JAX, unless it goes on to another framework."""
+        return parts if self.hosted or self.padding is None else share_all(parts, self.backend)
 
     def source(self, packing: Packing, *, each_term: bool) -> FunctionSource:
         prepared = (self.backend, self.structure, self.arrays, self.tables)

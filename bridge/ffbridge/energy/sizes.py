@@ -4,13 +4,13 @@ Sizes are rounded up, all of them by one rule from the number of atoms A, so tha
 well. A is the next of `steps` numbers for each doubling, and the others are
 
 - A w 2^(j/s) rows of a bonded term, w = 1.125 for two atoms, 2.25 for three and 1.25 for more, which is what molecules
-  have and a little more; s = steps/2, or steps/4 for more than three atoms, as torsions differ most;
+  have and a little more; s = steps/2, or steps/4 for more than three atoms of one system, as its torsions differ most;
 - A²/(2 n_systems) 2^(j/steps) pairs, what systems of equal size have;
 - A rows of nonbonded terms, A 2^j of tables and of other lists;
 
 with the smallest whole j >= 0 that suffices. A system by itself has two steps for each doubling and at least 64 atoms:
-MiniDrugBank's 352 molecules have 11 sets of sizes. Batches vary less and cost more, and have four, from 32 systems on
-eight: 18 sets for 500 random batches of 32 of these molecules.
+MiniDrugBank's 352 molecules have 10 sets of sizes. Batches vary less and cost more, and have four, from 64 systems on
+eight: some 50 sets for 500 random batches of 8 of these molecules, 18 for batches of 32.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def sizes(structure: Structure, arrays: Mapping[str, Any], tables: Mapping[str, 
 def shared_sizes(structure: Structure, own: Sizes) -> Sizes:
     """Return larger sizes, which other bundles have too; each exceeds the bundle's own, atoms by `N_FILLING_ATOMS`."""
     n_systems = own.n_systems
-    steps = 2 if n_systems == 1 else 4 if n_systems < 32 else 8
+    steps = 2 if n_systems == 1 else 4 if n_systems < 64 else 8
     n_atoms = max(_rounded(own.n_atoms + N_FILLING_ATOMS, 1.0, steps), _FEWEST_ATOMS)
     terms = {term.name: term for term in (*structure.terms, *structure.virtual_sites)}
 
@@ -85,7 +85,7 @@ def shared_sizes(structure: Structure, own: Sizes) -> Sizes:
         return _rounded(
             needed + 1,
             n_atoms * _ROWS_PER_ATOM.get(arity, _ROWS_PER_ATOM_OF_MORE),
-            steps / 2 if arity in _ROWS_PER_ATOM else steps / 4,
+            steps / 4 if n_systems == 1 and arity not in _ROWS_PER_ATOM else steps / 2,
         )
 
     all_rows = {name: rows(name, needed) for name, needed in own.rows.items()}
