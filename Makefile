@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+# Tests run in this many processes, a file's in one: each counts on one thread of its own.
+WORKERS ?= 2
 
 # The stamp's name holds a checksum of what the environment is made from, so that any change of that installs again,
 # whatever the times of the files are.
@@ -11,6 +13,7 @@ SOURCES := pyproject.toml constraints.txt $(PLUGINS:%=%/pyproject.toml)
 STAMP := $(VENV)/installed-$(shell cat $(SOURCES) | cksum | cut -d ' ' -f 1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CONSTRAINED := --constraint constraints.txt
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 .PHONY: help demo test test-all lint format bench data fuzz env clean
 
@@ -42,10 +45,10 @@ demo: $(STAMP)
 	$(BIN)/ffbridge demo
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 test-all: lint
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check
