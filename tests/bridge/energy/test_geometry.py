@@ -90,3 +90,15 @@ def test_angle_is_accurate_near_zero_and_pi(offset, direction):
     first, _, last = COORDINATES["angle"].pullback(xp, state, np.ones((1, 1)))
     assert np.linalg.norm(first) == pytest.approx(1.0, rel=1e-6)
     assert np.linalg.norm(last) == pytest.approx(1.0, rel=1e-6)
+
+
+def test_a_dihedral_that_turns_back_on_itself_has_no_direction_in_torch():
+    """Its first and third atom coincide: rounding of a cross product that is not exactly 0 would be a direction."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    import array_api_compat.torch as xt
+
+    points = torch.tensor(np.random.default_rng(9).normal(size=(4, 3, 50, 3)))
+    points[2] = points[0]
+    (cosine, sine), _ = COORDINATES["dihedral"].forward(xt, list(points))
+    assert (cosine == 1).all()
+    assert (sine == 0).all()
