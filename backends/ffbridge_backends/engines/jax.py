@@ -245,15 +245,23 @@ class _JaxEvaluator(ArrayEvaluator):
 
     def _energy(self, energy: Array, x: Array) -> Array:
         return _without_fill(
-            self.padding.cut_energy(_on_host(energy, self.backend)) if self.padding else energy, x, self.at_once
+            self.padding.cut_energy(self._readable(energy)) if self.padding else energy, x, self.at_once
         )
 
     def _forces(self, forces: Array, x: Array) -> Array:
-        cut = self.padding.cut_positions(_on_host(forces, self.backend)) if self.padding else forces
+        cut = self.padding.cut_positions(self._readable(forces)) if self.padding else forces
         return _without_fill(cut, x, self.at_once)
 
     def _table(self, name: str, table: Array) -> Array:
-        return self.padding.cut_table(name, _on_host(table, self.backend)) if self.padding else table
+        return self.padding.cut_table(name, self._readable(table)) if self.padding else table
+
+    def _readable(self, array: Array) -> Array:
+        """Return a result in NumPy, as `_on_host` does, which looks at more than is needed here."""
+        return np.asarray(array) if self._on_cpu and not self.backend.is_tracked(array) else array
+
+    @cached_property
+    def _on_cpu(self) -> bool:
+        return all(self.backend.device(array) == "cpu" for array in self.tables.values())
 
     def _results(self, parts: dict[str, Array]) -> dict[str, Array]:
         """Return what was cut out as arrays of JAX, unless it goes on to another framework."""
