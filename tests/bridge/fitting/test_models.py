@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,17 @@ class Network(torch.nn.Module):
 
 def make(smiles, *, start=0.0):
     return Network(start)
+
+class Noisy(Network):
+    def __init__(self, smiles):
+        super().__init__(0.5)
+
+    def forward(self, smiles):
+        made = super().forward(smiles)
+        table = made.tables["torsions"]
+        factor = torch.cat([1 + 0.1 * torch.rand(1, dtype=torch.float64), self.unit, self.unit])
+        noisy = replace(table, values=table.values * factor)
+        return replace(made, tables={**made.tables, "torsions": noisy})
 
 def broken(smiles):
     return "no module"
@@ -99,6 +111,31 @@ def test_a_networks_weights_are_fitted_and_read_back(network, tmp_path):
     (drive,) = fb.targets.load(network().targets.files[0])
     compared = fb.targets.objective([drive], fb.potential(bundle, "numpy")).compare()
     assert compared[0].rmse == pytest.approx(report.errors[0].after, abs=1e-9)
+
+
+def test_what_a_network_does_by_chance_goes_on_too(network, tmp_path):
+    def settings(steps):
+        found = network("network.py:Noisy")
+        return replace(found, optimizer=replace(found.optimizer, name="adam", learning_rate=0.1, steps=steps))
+
+    def losses(folder):
+        return [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
+
+    before = torch.random.get_rng_state()
+    whole = fit(settings(9), tmp_path / "whole")
+    fit(settings(6), tmp_path / "parts")
+    torch.rand(3)
+    parts = fit(settings(9), tmp_path / "parts", resume=True)
+    assert losses(parts.folder) == losses(whole.folder)
+    assert len(set(losses(whole.folder))) == 10
+    np.testing.assert_array_equal(load_weights(parts), load_weights(whole))
+    torch.random.set_rng_state(before)
+
+
+def load_weights(report):
+    from safetensors.numpy import load_file
+
+    return load_file(report.fitted)["start"]
 
 
 @pytest.mark.parametrize(
