@@ -32,7 +32,7 @@ def lines(folder):
 def test_the_parameters_that_made_the_data_are_found(settings_file, tmp_path, host):
     pytest.importorskip(host, reason=f"{host} is not installed")
     pytest.importorskip("optax", reason="optax is not installed")
-    settings = read_settings(settings_file(host=host, identifiability="true"))
+    settings = read_settings(settings_file(host=host, identifiability="true", steps=30))
     report = fit(settings, tmp_path / "out")
     fitted, wanted = fb.load(report.fitted), answer(fb.load(settings.model.source))
     for name in ("bonds", "torsions"):
@@ -41,7 +41,7 @@ def test_the_parameters_that_made_the_data_are_found(settings_file, tmp_path, ho
     assert report.undetermined == ()
     assert min(each.determinacy for each in report.changes) > 0.99
     assert lines(report.folder)[0][0] == 0
-    assert report.steps == 40
+    assert report.steps == 30
 
 
 def test_everything_is_reported(settings_file, tmp_path):
@@ -97,6 +97,7 @@ def test_each_optimizer_descends(settings_file, tmp_path, host, name):
     assert losses[-1] < 0.98 * losses[0]
 
 
+@pytest.mark.slow
 def test_hosts_go_the_same_way(settings_file, tmp_path):
     pytest.importorskip("optax", reason="optax is not installed")
     files, ways = '["drives.parquet"]', []

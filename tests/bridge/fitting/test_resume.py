@@ -53,7 +53,7 @@ def same(one, other):
 
 
 @pytest.mark.parametrize(
-    ("relax", "steps"), [("false", 60), pytest.param("true", 10, marks=pytest.mark.slow)], ids=["fixed", "relaxed"]
+    ("relax", "steps"), [("false", 40), pytest.param("true", 10, marks=pytest.mark.slow)], ids=["fixed", "relaxed"]
 )
 def test_a_killed_fit_goes_on(settings_file, processes, tmp_path, relax, steps):
     """L-BFGS: its memory, and where relaxed geometries were, come from the checkpoint."""
