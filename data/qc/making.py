@@ -54,8 +54,8 @@ KINDS = {
 
 
 def with_hessian(each: Fragment) -> bool:
-    """Return whether the fragment's Hessian is kept: those of the smallest of each family's training fragments."""
-    return each.role == "training" and len(atomic_numbers(each)) <= 18
+    """Return whether the fragment's Hessian is kept: those that a fit may see."""
+    return each.role == "training"
 
 
 def path_of(folder: Path, role: str, kind: str) -> Path:

@@ -24,6 +24,9 @@ TEMPERATURE = 500.0
 FLOOR = 0.01
 """Least curvature in the sampling [hartree/bohr²]: along softer directions, straight lines soon leave the valley."""
 
+SADDLE, AWAY, MOST_SADDLES = -1e-4, 0.5, 5
+"""Less curvature than this is a saddle point's [hartree/bohr²]; how far it is left [bohr]; how many may follow."""
+
 SAME_ENERGY = 1e-5
 """Minima closer than this are one, or mirror images [hartree]."""
 
@@ -33,7 +36,7 @@ WINDOW = 20.0
 
 def minima(program: Program, atomic_numbers: NDArray[np.int32], starts: Floats) -> Floats:
     """Return the different minima ``(n_minima, n_atoms, 3)`` [bohr] found from `starts`, the lowest first."""
-    found = [minimum(program, atomic_numbers, start) for start in starts]
+    found = [_settled(program, atomic_numbers, minimum(program, atomic_numbers, start)) for start in starts]
     energies = [program.energy_and_gradient(each)[0] for each in found]
     order = np.argsort(energies, kind="stable")
     kept = [int(order[0])]
@@ -42,6 +45,16 @@ def minima(program: Program, atomic_numbers: NDArray[np.int32], starts: Floats) 
         if above < WINDOW and energies[number] - energies[kept[-1]] > SAME_ENERGY:
             kept.append(int(number))
     return np.stack([found[number] for number in kept])
+
+
+def _settled(program: Program, atomic_numbers: NDArray[np.int32], position: Floats) -> Floats:
+    """Return a minimum: a planar start can lead to a saddle point, which is left along its softest mode."""
+    for _ in range(MOST_SADDLES):
+        curvatures, modes = np.linalg.eigh(hessian(program, position).reshape(position.size, -1))
+        if curvatures[0] > SADDLE:
+            return position
+        position = minimum(program, atomic_numbers, position + AWAY * modes[:, 0].reshape(position.shape))
+    raise RuntimeError(f"{program.level_of_theory}: no minimum within {MOST_SADDLES} saddle points")
 
 
 def hessian(program: Program, positions: Floats) -> Floats:
