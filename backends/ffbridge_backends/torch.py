@@ -239,6 +239,12 @@ class TorchBackend(Backend):
         """By ``index_select``."""
         return values.index_select(axis, rows)
 
+    def recomputed(self, function: Callable[..., tuple[Array, ...]]) -> Callable[..., tuple[Array, ...]]:
+        """By an autograd.Function that calls it again in its backward."""
+        from ffbridge_backends.hosts.torch_recomputed import recomputed
+
+        return recomputed(function)
+
     def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
         """By ``index_add``, which is 20 times slower for indices of 32 bits."""
         return values.new_zeros((n_segments, *values.shape[1:])).index_add(0, segments.long(), values)

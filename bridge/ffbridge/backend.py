@@ -184,6 +184,13 @@ class Backend(Plugin):
         """The function with its operations run as one, where each operation by itself is slow and can be compiled."""
         return function
 
+    def recomputed(self, function: Callable[..., tuple[Array, ...]]) -> Callable[..., tuple[Array, ...]] | None:
+        """The function with no memory of what it computes: derivatives call it again.
+
+        None, as it is by default, where that is not needed: what is compiled, or has no derivatives, keeps little.
+        """
+        return None
+
     def with_tangents(self, function: Callable[..., Any], rule: TangentRule) -> Callable[..., Any]:
         """The function, which automatic differentiation takes the tangents of from a rule; as it is by default.
 

@@ -10,13 +10,22 @@ import numpy as np
 from ffbridge.backend import Array
 from ffbridge.exchange import share
 from ffbridge.potential import Potential
-from ffbridge.registry import backend_of
+from ffbridge.registry import backend_of, get_backend
 from ffbridge.snapshot import snapshot
 from ffbridge.targets.arrays import beside
 
-__all__ = ["differentiated_tables", "energies_and_forces", "hessian_rows", "hessian_values", "is_tracked"]
+__all__ = [
+    "differentiated_tables",
+    "energies_and_forces",
+    "hessian_rows",
+    "hessian_values",
+    "is_tracked",
+]
 
 Tables = Mapping[str, Array]
+
+ATOMS_AT_ONCE = 2**15
+"""How many atoms, conformers counted, PyTorch's own automatic differentiation keeps track of at a time."""
 
 
 def differentiated_tables(U: Potential, tables: Tables | None) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -47,6 +56,26 @@ def energies_and_forces(U: Potential, x: Array, tables: Tables | None = None) ->
     Raises:
         UnsupportedError: tables carry a gradient, and the engine has no second derivatives.
     """
+    tracked, others = differentiated_tables(U, tables)
+    n_rows, names = max(1, ATOMS_AT_ONCE // U.bundle.n_atoms), tuple(tracked)
+
+    def with_tables(x: Array, *values: Array) -> tuple[Array, ...]:
+        return _energies_and_forces(U, x, {**others, **dict(zip(names, values, strict=True))})
+
+    again = None
+    if tracked and x.ndim == 3 and x.shape[0] > n_rows and get_backend(U.engine.backend) is U.host:
+        again = U.host.recomputed(with_tables)
+    if again is None:
+        energies, forces = with_tables(x, *tracked.values())
+        return energies, forces
+    # A host that would keep all that it computes for derivatives computes a chunk again for them: its memory is that of
+    # a chunk, and small arrays stay in cache, which makes up for it.
+    chunks = [again(x[start : start + n_rows], *tracked.values()) for start in range(0, int(x.shape[0]), n_rows)]
+    energies, forces = (U.host.namespace.concat(each, axis=0) for each in zip(*chunks, strict=True))
+    return energies, forces
+
+
+def _energies_and_forces(U: Potential, x: Array, tables: Tables) -> tuple[Array, ...]:
     tracked, others = differentiated_tables(U, tables)
     if not tracked:
         return U.energy_and_forces(x, others)
