@@ -120,8 +120,8 @@ def test_hessians_are_those_of_minima(stored):
         shift = np.tile(np.eye(3), (target.n_atoms, 1)) / target.n_atoms**0.5
         assert np.abs(matrix @ shift).max() < 1e-3 * np.abs(matrix).max(), name
         values = np.sort(np.linalg.eigvalsh(matrix))
-        assert values[6] > 200, name
-        assert np.abs(values[:6]).max() < 200, name
+        assert values[6] > 50, name
+        assert np.abs(values[:6]).max() < 20, name
 
 
 @pytest.mark.slow
