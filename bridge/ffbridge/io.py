@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from ffbridge.bundle import Bundle
+from ffbridge.canonical import canonical_json, plain_document
 from ffbridge.errors import BundleError, BundleFileError, ValidationError
 from ffbridge.exchange import share
-from ffbridge.hashing import canonical_json, content_digest
+from ffbridge.hashing import content_digest
 from ffbridge.reading import LONGEST_HEADER, read_tensors, strict_json
 from ffbridge.snapshot import snapshot
 from ffbridge.writing import write_whole
@@ -44,11 +45,11 @@ def save(bundle: Bundle, path: StrPath) -> None:
     """
     from ffbridge.rules import find_faults
 
-    document = canonical_json(bundle.document())
+    document = bundle.document()
     arrays = {name: snapshot(array) for name, array in bundle.arrays().items()}
-    if faults := find_faults(json.loads(document), arrays):
+    if faults := find_faults(plain_document(document), arrays):
         raise ValidationError([str(fault) for fault in faults], subject=f"{os.fspath(path)} is not written: the bundle")
-    _write(Path(path), _encode(Path(path), document, arrays))
+    _write(Path(path), _encode(Path(path), canonical_json(document), arrays))
 
 
 def load(path: StrPath, *, backend: str = "numpy", verify: bool = True) -> Bundle:
@@ -88,8 +89,9 @@ def _encode(file: Path, document: bytes, arrays: Arrays) -> bytes:
     # The serializer takes the memory as it lies, so it must lie in C order; `order` keeps the shape of a scalar.
     dense = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     metadata = {DOCUMENT: document.decode(), HASH: content_digest(document, arrays)}
-    # The document is a JSON string within the header's JSON: its quotes are escaped.
-    length = len(json.dumps(metadata, ensure_ascii=False).encode())
+    # The document is a JSON string within the header's JSON: its quotes and backslashes are escaped.
+    escaped = document.count(b'"') + document.count(b"\\")
+    length = len(json.dumps({**metadata, DOCUMENT: ""})) + len(document) + escaped
     try:
         if length > LONGEST_HEADER:
             raise BundleFileError(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from ffbridge.canonical import plain_document
 from ffbridge.errors import ValidationError
-from ffbridge.hashing import canonical_json
 from ffbridge.snapshot import snapshot
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ def validate(bundle: Bundle) -> None:
     """
     from ffbridge.rules import find_faults
 
-    document = json.loads(canonical_json(bundle.document()))
+    document = plain_document(bundle.document())
     faults = find_faults(document, {path: snapshot(array) for path, array in bundle.arrays().items()})
     if faults:
         raise ValidationError([str(fault) for fault in faults])

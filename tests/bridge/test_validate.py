@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 import ffbridge as fb
+from ffbridge.canonical import are_plain_keys
 from ffbridge.errors import BundleError, ExchangeError, ValidationError
-from ffbridge.rules.document import _is_plain
 from ffbridge_spec import load_schema
 
 from .samples import BACKENDS, bundle, framework
@@ -112,26 +112,27 @@ keys = st.one_of(
 
 @given(keys)
 def test_keys_that_skip_the_schema_follow_it(key):
-    """`_is_plain` stands in for the validator, for speed: what it lets through, the schema accepts."""
+    """`are_plain_keys` stands in for the validator, for speed: what it lets through, the schema accepts."""
     schema = {**load_schema(), "$ref": "#/$defs/key", "type": ["object", "string", "integer", "null"]}
     schema = {name: schema[name] for name in ("$schema", "$defs", "$ref")}
-    if _is_plain(key):
+    if are_plain_keys([key]):
         assert Draft202012Validator(schema).is_valid(key)
 
 
 def test_plain_keys_are_told_apart():
     plain = {"handler": "Bonds", "pattern": "[*:1]"}
-    assert _is_plain(plain)
-    assert _is_plain({**plain, "id": "b1", "index": 0})
+    assert are_plain_keys([plain])
+    assert are_plain_keys([plain, {**plain, "id": "b1", "index": 0}])
     for wrong in (
         {"handler": "Bonds"},
         {**plain, "x": 1},
         {**plain, "id": ""},
         {**plain, "index": -1},
         {**plain, "index": True},
+        {**plain, "pattern": "\ud800"},
         [],
     ):
-        assert not _is_plain(wrong)
+        assert not are_plain_keys([plain, wrong])
 
 
 def chain(n_atoms):

@@ -17,8 +17,8 @@ from random import Random
 from tempfile import mkdtemp
 
 import ffbridge as fb
+from ffbridge.canonical import canonical_json
 from ffbridge.errors import FFBridgeError
-from ffbridge.hashing import canonical_json
 from ffbridge.rules import find_faults
 
 from . import readers

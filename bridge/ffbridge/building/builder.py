@@ -14,8 +14,8 @@ from typing import Any
 
 import ffbridge
 from ffbridge.bundle import Bundle
+from ffbridge.canonical import canonical_json
 from ffbridge.errors import BundleError, UnsupportedError
-from ffbridge.hashing import canonical_json
 from ffbridge.io import load, save
 from ffbridge.producers.openff import from_interchange, load_force_field, parametrize
 from ffbridge.producers.openff.resonance import shared_resonance_paths

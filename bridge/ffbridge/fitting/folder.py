@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import ffbridge
+from ffbridge.canonical import canonical_json
 from ffbridge.errors import FitError
 from ffbridge.fitting.checkpoint import CHECKPOINT
 from ffbridge.fitting.settings import FitSettings
-from ffbridge.hashing import canonical_json
 from ffbridge.writing import write_whole
 
 __all__ = ["Log", "claimed", "identity_of"]

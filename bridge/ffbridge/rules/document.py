@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ffbridge.canonical import are_plain_keys
 from ffbridge.rules.fault import Fault, named, shortened, shown
 from ffbridge_spec import load_schema
 
@@ -97,16 +98,4 @@ def _without_plain_keys(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _without_keys(table: Any) -> Any:
     keys = table.get("keys") if isinstance(table, dict) else None
-    if not isinstance(keys, list) or not all(map(_is_plain, keys)):
-        return table
-    return {**table, "keys": []}
-
-
-def _is_plain(key: Any) -> bool:
-    """Return whether a key has a handler, a pattern, and perhaps an id and an index, as the schema says."""
-    if type(key) is not dict:
-        return False
-    index = key.get("index", 0)
-    texts = [key.get("handler"), key.get("pattern"), key.get("id", "-")]
-    known = 2 + ("id" in key) + ("index" in key)
-    return len(key) == known and all(type(text) is str and text for text in texts) and type(index) is int and index >= 0
+    return {**table, "keys": []} if keys and are_plain_keys(keys) else table
