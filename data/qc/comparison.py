@@ -2,7 +2,7 @@
 
 The first has, of each drive, the root mean square error of the profile on the data's own geometries and on those that
 the force field relaxes to, and of each fragment that of the forces. The second has the torsion parameters that act on
-the driven bonds, with the fragments that share them.
+the driven bonds, with those drives of the files that share them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from openff.toolkit import ForceField, Molecule
 
 import ffbridge as fb
 from data.qc.fragments import FRAGMENTS, Fragment, driven, mapped_smiles
-from data.qc.making import path_of
+from data.qc.making import is_done, path_of
 from ffbridge.producers.openff import parametrize
 
 __all__ = ["DEFAULT", "main", "shared_parameters", "table"]
@@ -43,10 +43,12 @@ def table(targets: Sequence[fb.targets.Target], force_field: Any) -> dict[str, d
     return found
 
 
-def shared_parameters(force_field: Any) -> dict[str, list[tuple[Fragment, int]]]:
+def shared_parameters(
+    force_field: Any, fragments: Sequence[Fragment] = FRAGMENTS
+) -> dict[str, list[tuple[Fragment, int]]]:
     """Return, by the id of a torsion parameter, the drives on whose bond it acts: fragment and number."""
     found: dict[str, list[tuple[Fragment, int]]] = defaultdict(list)
-    for each in FRAGMENTS:
+    for each in fragments:
         topology = Molecule.from_mapped_smiles(mapped_smiles(each)).to_topology()
         (labels,) = force_field.label_molecules(topology)
         for number, pattern in enumerate(each.drives, start=1):
@@ -93,9 +95,10 @@ def main() -> int:
     force_field = ForceField(options.force_field)
     header = ("drive", "family", "role", "dihedral", "range", "fixed", "relaxed", "forces")
     print(_markdown(header, _rows(options.folder, force_field)), end="\n\n")
+    stored = [each for each in FRAGMENTS if is_done(each, options.folder)]
     shared = (
         (name, *(", ".join(f"{e.name} {n}" for e, n in drives if e.role == role) for role in ("training", "held_out")))
-        for name, drives in shared_parameters(force_field).items()
+        for name, drives in shared_parameters(force_field, stored).items()
     )
     print(_markdown(("parameter", "training drives", "held-out drives"), shared))
     return 0
