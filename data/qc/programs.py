@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["GFN2", "Program", "PySCF"]
+__all__ = ["GFN2", "Program"]
 
 Floats = NDArray[np.float64]
 
@@ -52,34 +52,3 @@ class GFN2:
         calculator.set("accuracy", self.ACCURACY)
         found = calculator.singlepoint()
         return float(found.get("energy")), np.array(found.get("gradient"))
-
-
-class PySCF:
-    """Restricted Kohn-Sham or Hartree-Fock by PySCF."""
-
-    def __init__(self, atomic_numbers: NDArray[np.int32], *, functional: str, basis: str) -> None:
-        self._numbers, self._functional, self._basis = atomic_numbers, functional, basis
-        self.level_of_theory = f"{functional}/{basis}".lower()
-        self.stated: dict[str, Any] = {"program": "PySCF", "version": version("pyscf")}
-
-    def energy_and_gradient(self, positions: Floats) -> tuple[float, Floats]:
-        """Return the energy [hartree] and its gradient ``(n_atoms, 3)`` [hartree/bohr] at ``(n_atoms, 3)`` [bohr]."""
-        method = self._solved(positions)
-        return float(method.e_tot), np.array(method.nuc_grad_method().kernel())
-
-    def hessian(self, positions: Floats) -> Floats:
-        """Return the analytic ``(n_atoms, 3, n_atoms, 3)`` [hartree/bohr²]."""
-        found = np.array(self._solved(positions).Hessian().kernel()).transpose(0, 2, 1, 3)
-        return (found + found.transpose(2, 3, 0, 1)) / 2
-
-    def _solved(self, positions: Floats) -> Any:
-        from pyscf import dft, gto
-
-        atoms = [(int(number), xyz) for number, xyz in zip(self._numbers, positions, strict=True)]
-        molecule = gto.M(atom=atoms, unit="bohr", basis=self._basis, verbose=0)
-        method = dft.RKS(molecule, xc=self._functional)
-        method.conv_tol = 1e-10
-        method.kernel()
-        if not method.converged:
-            raise RuntimeError(f"PySCF: {self.level_of_theory} does not converge")
-        return method
