@@ -7,6 +7,7 @@ molecule. Every cost is linear in the size of the result.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,7 @@ class Neighbors:
         offsets = np.concatenate([[0], np.cumsum(np.bincount(groups, minlength=n_groups))])
         return cls(offsets=offsets, atoms=np.argsort(groups, kind="stable"))
 
-    @property
+    @cached_property
     def degree(self) -> Indices:
         """Number of neighbors of every atom, ``(n_atoms,)``."""
         return self.offsets[1:] - self.offsets[:-1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -48,21 +50,9 @@ def atom_features(molecule: Any, *, dtype: str = "float32") -> AtomFeatures:
     Raises:
         UnsupportedError: an atom has a hybridization or an atomic number that the features have no column for.
     """
-    converted = molecule.to_rdkit()
-    numbers, degrees, aromatic, masses, hybridizations, charges = zip(
-        *(
-            (
-                atom.GetAtomicNum(),
-                atom.GetTotalDegree(),
-                atom.GetIsAromatic(),
-                atom.GetMass(),
-                str(atom.GetHybridization()),
-                atom.GetFormalCharge(),
-            )
-            for atom in converted.GetAtoms()
-        ),
-        strict=True,
-    )
+    converted = _as_rdkit(molecule)
+    atoms = list(converted.GetAtoms())
+    numbers = [atom.GetAtomicNum() for atom in atoms]
     if max(numbers) >= N_ELEMENTS:
         raise UnsupportedError(
             f"atom {numbers.index(max(numbers))} has atomic number {max(numbers)}; espaloma's features stop at "
@@ -70,19 +60,43 @@ def atom_features(molecule: Any, *, dtype: str = "float32") -> AtomFeatures:
         )
     rows = np.zeros((len(numbers), N_FEATURES), dtype=dtype)
     rows[np.arange(len(numbers)), numbers] = 1
-    rows[:, N_ELEMENTS] = degrees
-    rows[:, N_ELEMENTS + 1] = aromatic
-    rows[:, N_ELEMENTS + 2] = masses
+    rows[:, N_ELEMENTS] = [atom.GetTotalDegree() for atom in atoms]
+    rows[:, N_ELEMENTS + 1] = [atom.GetIsAromatic() for atom in atoms]
+    rows[:, N_ELEMENTS + 2] = [atom.GetMass() for atom in atoms]
     for ring in converted.GetRingInfo().AtomRings():
         if len(ring) in RING_SIZES:
             rows[list(ring), N_ELEMENTS + 3 + RING_SIZES.index(len(ring))] = 1
+    hybridizations = [atom.GetHybridization() for atom in atoms]
     first = N_FEATURES - len(_HYBRIDIZATIONS)
-    for name in set(hybridizations) - {"S"}:
-        having = [atom for atom, found in enumerate(hybridizations) if found == name]
+    for found in set(hybridizations):
+        name = str(found)
+        if name == "S":
+            continue
+        having = [atom for atom, each in enumerate(hybridizations) if each == found]
         if name not in _HYBRIDIZATIONS:
             raise UnsupportedError(
                 f"atom {having[0]} (atomic number {numbers[having[0]]}) has the hybridization {name}, for which "
                 f"espaloma's features have no column; they know S, {', '.join(_HYBRIDIZATIONS)}"
             )
         rows[having, first + _HYBRIDIZATIONS.index(name)] = 1
-    return AtomFeatures(rows=rows, total_charge=sum(charges))
+    return AtomFeatures(rows=rows, total_charge=sum(atom.GetFormalCharge() for atom in atoms))
+
+
+def _as_rdkit(molecule: Any) -> Any:
+    """Return what RDKit knows of the atoms and bonds of a molecule, to be read only.
+
+    The toolkit keeps its conversions of atoms and bonds in memory. ``to_rdkit`` copies one, and then takes most of its
+    time for names, conformers and partial charges, which the features do not depend on.
+    """
+    toolkit = sys.modules.get("openff.toolkit")
+    kept = getattr(getattr(toolkit, "RDKitToolkitWrapper", None), "_connection_table_to_rdkit", None)
+    if toolkit is None or kept is None or not isinstance(molecule, toolkit.Molecule):
+        return molecule.to_rdkit()
+    return kept(_wrapper(), molecule)
+
+
+@cache
+def _wrapper() -> Any:
+    from openff.toolkit import RDKitToolkitWrapper
+
+    return RDKitToolkitWrapper()

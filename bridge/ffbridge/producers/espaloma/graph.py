@@ -35,7 +35,7 @@ Indices = NDArray[np.int64]
 
 _IMPROPERS = {"espaloma": impropers, "smirnoff": cyclic_impropers}
 _PATHS = ("n1", "n2", "n3", "n4")
-_ARITY = {"n1": 1, "n2": 2, "n3": 3, "n4": 4, "n4_improper": 4, "nonbonded": 2, "onefour": 2}
+_ARITY = {"n1": 1, "n2": 2, "n3": 3, "n4": 4}
 
 
 def espaloma_graph(
@@ -157,29 +157,28 @@ def _relations(indices: dict[str, Indices], molecule_of_atom: Indices) -> dict[E
     Each relation but that of neighbors has its reverse.
     """
     n_atoms = len(molecule_of_atom)
-    edges: dict[EdgeType, tuple[Indices, Indices, str]] = {
-        ("n1", "n1_neighbors_n1", "n1"): (indices["n2"][:, 0], indices["n2"][:, 1], "n2")
-    }
-
-    # One array of ids for each node type, which relations share.
+    # Arrays that relations share: the atoms of nodes by their position, and the ids of all nodes of a type.
+    atoms = {name: list(np.ascontiguousarray(rows.T)) for name, rows in indices.items()}
     all_of = {name: np.arange(len(rows)) for name, rows in indices.items()}
+    edges: dict[EdgeType, tuple[Indices, Indices, str]] = {("n1", "n1_neighbors_n1", "n1"): (*atoms["n2"], "n2")}
 
     def link(small: str, big: str, position: int, parts: Indices) -> None:
         wholes = all_of[big]
         edges[small, f"{small}_as_{position}_in_{big}", big] = (parts, wholes, big)
         edges[big, f"{big}_has_{position}_{small}", small] = (wholes, parts, big)
 
-    for small in _PATHS[:-1]:
+    for big, of_big in atoms.items():
+        if big != "n1":
+            for position, parts in enumerate(of_big):
+                link("n1", big, position, parts)
+    for small in _PATHS[1:-1]:
         lookup = _Lookup(indices[small], n_atoms)
         for big in _PATHS[_PATHS.index(small) + 1 :]:
             for position in range(_ARITY[big] - _ARITY[small] + 1):
                 parts = indices[big][:, position : position + _ARITY[small]]
                 link(small, big, position, lookup.nodes_of(parts))
-    for big in ("n4_improper", "nonbonded", "onefour"):
-        for position in range(_ARITY[big]):
-            link("n1", big, position, indices[big][:, position])
-    for name, rows in indices.items():
-        molecules = molecule_of_atom[rows[:, 0]]
+    for name, of_nodes in atoms.items():
+        molecules = molecule_of_atom[of_nodes[0]]
         edges[name, f"{name}_in_g", "g"] = (all_of[name], molecules, name)
         edges["g", f"g_has_{name}", name] = (molecules, all_of[name], name)
     return edges
