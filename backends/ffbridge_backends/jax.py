@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
@@ -29,6 +30,20 @@ class JaxBackend(Backend):
     package = "jax"
     install = 'pip install "ffbridge[jax]"'
 
+    left_behind = False
+    """Whether JAX was started by this backend in the process of which this one is a fork."""
+
+    def forked(self) -> None:
+        """Refuse from now on, in a forked process, if JAX has started threads: they stayed with the parent."""
+        known = vars(self)
+        self.left_behind |= not known.keys().isdisjoint(("_with_x64", "_without_x64"))
+        for name in ("_with_x64", "_without_x64", "namespace"):
+            known.pop(name, None)
+
+    def _require_threads(self) -> None:
+        if self.left_behind:
+            raise ExchangeError(_FORKED)
+
     @property
     def capabilities(self) -> Capabilities:
         """Compact memory, aligned to 64 bytes; the dtypes depend on jax_enable_x64."""
@@ -43,6 +58,7 @@ class JaxBackend(Backend):
         return self._capable(STANDARD - WIDE)
 
     def _capable(self, standard: frozenset[str]) -> Capabilities:
+        self._require_threads()
         extra = {name for name in FLOAT8 | {"bfloat16"} if hasattr(self.framework.numpy, name)}
         narrow = {"int64": "int32", "uint64": "uint32", "float64": "float32", "complex128": "complex64"}
         return Capabilities(
@@ -60,6 +76,7 @@ class JaxBackend(Backend):
     @cached_property
     def namespace(self) -> Any:
         """jax.numpy, which follows the array API standard itself."""
+        self._require_threads()
         return importlib.import_module("jax.numpy")
 
     @cached_property
@@ -214,16 +231,17 @@ class JaxBackend(Backend):
         n_blocks, left = divmod(n_rows, block)
         if n_rows <= block:
             return function(rows)
-        lax, tree = self.framework.lax, self.framework.tree
+        lax = self.framework.lax
 
         def part(start: Any, length: int) -> dict[str, Array]:
-            return function(tree.map(lambda each: lax.dynamic_slice_in_dim(each, start, length), dict(rows)))
+            return function({name: lax.dynamic_slice_in_dim(each, start, length) for name, each in rows.items()})
 
         def step(number: Any, sums: dict[str, Array]) -> dict[str, Array]:
-            return tree.map(lambda one, other: one + other, sums, part(number * block, block))
+            return {name: sums[name] + summand for name, summand in part(number * block, block).items()}
 
-        sums = part(n_blocks * block, left) if left else part(0, block)
-        return lax.fori_loop(0 if left else 1, n_blocks, step, sums)
+        start = part(n_blocks * block, left) if left else part(0, block)
+        sums: dict[str, Array] = lax.fori_loop(0 if left else 1, n_blocks, step, start)
+        return sums
 
     def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
         """By ``jax.ops.segment_sum``."""
@@ -254,5 +272,11 @@ _X64 = (
     "jax_enable_x64 is off, and JAX would cut it silently: turn it on (jax.config.update('jax_enable_x64', True), or "
     'the scope jax.enable_x64(True)), or ask for the cast, with dtype="{}"'
 )
+_FORKED = (
+    "JAX was started before this process was forked, and would wait forever here for its threads, which stayed with the "
+    'parent. What to do: start workers with the method "spawn" or "forkserver" (multiprocessing.get_context("spawn"), '
+    'torch.utils.data.DataLoader(..., multiprocessing_context="spawn")), or use JAX in the workers alone'
+)
 
 backend = JaxBackend()
+os.register_at_fork(after_in_child=backend.forked)

@@ -53,7 +53,8 @@ def derivatives(
     """
     inputs = _Inputs(backend, structure, arrays, x, tables, cotangents, of_tables)
     found: dict[str, Array] = {}
-    parts, by_table = [], []
+    parts: list[Array] = []
+    by_table: list[tuple[str, Array]] = []
     bonded = [term for term in structure.terms if not term.pairs]
     if bonded:
         parts.append(_bonded_terms(inputs, bonded, found, by_table))
@@ -177,7 +178,8 @@ class _Pairs:
         n = r.shape[0]
         for number, term in enumerate(self.terms):
             place = self.places[number]
-            ends = tuple(first[place, ...]), tuple(second[place, ...])
+            at = range(place.start, place.stop)
+            ends = tuple(first[each, ...] for each in at), tuple(second[each, ...] for each in at)
             each, du_dr, by_pair = self._one(number, r, rows, *ends)
             sums[f"{term.name}/energy"] = sum_by_system(backend, inputs.structure, rows["systems"], each)
             weight = inputs.weight(term, rows["systems"])

@@ -2,8 +2,8 @@
 
 Arrays have the shapes ``corners``: one ``(3, n, n_conformers)`` array of positions for each atom of an interaction;
 scalars ``(n, n_conformers)``. Where a coordinate has no direction (coincident atoms, a straight angle, a dihedral
-about a straight angle) its derivative is taken as zero, and automatic differentiation of the forward pass gives the
-same: no NaN.
+about a straight angle, where straight means: but for rounding) its derivative is taken as zero, and automatic
+differentiation of the forward pass gives the same: no NaN.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ffbridge.backend import Array
-from ffbridge.energy.vectors import cross, dot, norm, over
+from ffbridge.energy.vectors import cross, cross_square, dot, norm, over, root
 from ffbridge.forms import InternalCoordinate
 
 __all__ = ["COORDINATES", "Coordinate", "angle", "dihedral", "distance", "measure", "pull_back"]
@@ -56,38 +56,42 @@ def _distance_pullback(xp: Any, state: Any, du_dr: Array) -> list[Array]:
 def angle(xp: Any, corners: Sequence[Array]) -> tuple[Array, Any]:
     """Return the angle at the second atom [rad], by atan2(|u × v|, u · v): accurate at 0 and π, where acos is not."""
     u, v = corners[0] - corners[1], corners[2] - corners[1]
-    normal = cross(xp, u, v)
-    sine, cosine = norm(xp, normal), dot(xp, u, v)
+    normal, uu, vv = cross(xp, u, v), dot(xp, u, u), dot(xp, v, v)
+    sine, cosine = root(xp, cross_square(xp, normal, uu, vv)), dot(xp, u, v)
     undefined = (sine == 0) & (cosine == 0)
-    return xp.atan2(sine, xp.where(undefined, 1.0, cosine)), (u, v, normal, sine)
+    return xp.atan2(sine, xp.where(undefined, 1.0, cosine)), (u, v, normal, uu * sine, vv * sine)
 
 
 def _angle_pullback(xp: Any, state: Any, du_dtheta: Array) -> list[Array]:
     """Each end moves the angle when it moves at right angles to its arm, in the plane of the three atoms."""
-    u, v, normal, sine = state
-    first = over(xp, du_dtheta, dot(xp, u, u) * sine) * cross(xp, u, normal)
-    last = over(xp, du_dtheta, dot(xp, v, v) * sine) * cross(xp, normal, v)
+    u, v, normal, uu_sine, vv_sine = state
+    first = over(xp, du_dtheta, uu_sine) * cross(xp, u, normal)
+    last = over(xp, du_dtheta, vv_sine) * cross(xp, normal, v)
     return [first, -first - last, last]
 
 
 def dihedral(xp: Any, corners: Sequence[Array]) -> tuple[tuple[Array, Array], Any]:
     """Return (cos φ, sin φ) of the dihedral about the middle bond, IUPAC sign as in OpenMM; φ = 0 where undefined."""
     b1, b2, b3 = corners[1] - corners[0], corners[2] - corners[1], corners[3] - corners[2]
-    m, n = cross(xp, b1, b2), cross(xp, b2, b3)
-    length = norm(xp, b2)
+    m, n, square = cross(xp, b1, b2), cross(xp, b2, b3), dot(xp, b2, b2)
+    mm = cross_square(xp, m, dot(xp, b1, b1), square)
+    nn = cross_square(xp, n, square, dot(xp, b3, b3))
+    length = root(xp, square)
     x, y = dot(xp, m, n), length * dot(xp, b1, n)
-    square = x * x + y * y
-    defined = square > 0
-    scale = 1.0 / xp.sqrt(xp.where(defined, square, 1.0))
-    return (xp.where(defined, x * scale, 1.0), xp.where(defined, y * scale, 0.0)), (b1, b2, b3, m, n, length)
+    both = x * x + y * y
+    defined = (mm * nn > 0) & (both > 0)
+    scale = 1.0 / xp.sqrt(xp.where(defined, both, 1.0))
+    # What is divided by infinity is 0.
+    mm, nn = (xp.where(defined, each, float("inf")) for each in (mm, nn))
+    q = xp.where(defined, x * scale, 1.0), xp.where(defined, y * scale, 0.0)
+    return q, (b1, b2, b3, m, n, mm, nn, square, length)
 
 
 def _dihedral_pullback(xp: Any, state: Any, du_dphi: Array) -> list[Array]:
     """After A. Blondel and M. Karplus, J. Comput. Chem. 17, 1132 (1996), Eq. 27."""
-    b1, b2, b3, m, n, length = state
-    first = -over(xp, du_dphi * length, dot(xp, m, m)) * m
-    last = over(xp, du_dphi * length, dot(xp, n, n)) * n
-    square = length * length
+    b1, b2, b3, m, n, mm, nn, square, length = state
+    first = -(du_dphi * length / mm) * m
+    last = du_dphi * length / nn * n
     before, after = over(xp, dot(xp, b1, b2), square), over(xp, dot(xp, b3, b2), square)
     tilt = before * first - after * last
     return [first, -first - tilt, tilt - last, last]

@@ -6,7 +6,7 @@ from typing import Any
 
 from ffbridge.backend import Array
 
-__all__ = ["cross", "dot", "norm", "over"]
+__all__ = ["cross", "cross_square", "dot", "norm", "over", "root"]
 
 
 def dot(xp: Any, a: Array, b: Array) -> Array:
@@ -20,9 +20,19 @@ def cross(xp: Any, a: Array, b: Array) -> Array:
     return xp.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
 
 
+def cross_square(xp: Any, normal: Array, aa: Array, bb: Array) -> Array:
+    """Return |a × b|² from a × b, a · a and b · b; 0 where a and b are parallel but for rounding: ≤ (4 ε |a| |b|)²."""
+    square = dot(xp, normal, normal)
+    return xp.where(square > (4 * xp.finfo(square.dtype).eps) ** 2 * aa * bb, square, 0.0)
+
+
 def norm(xp: Any, vector: Array) -> Array:
     """Return |vector|, whose derivative at zero is zero instead of NaN."""
-    square = dot(xp, vector, vector)
+    return root(xp, dot(xp, vector, vector))
+
+
+def root(xp: Any, square: Array) -> Array:
+    """Return √square, whose derivative at zero is zero instead of infinite."""
     positive = square > 0
     return xp.where(positive, xp.sqrt(xp.where(positive, square, 1.0)), 0.0)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ffbridge.backend import Array
-from ffbridge.energy.vectors import cross, dot, norm, over
+from ffbridge.energy.vectors import cross, cross_square, dot, norm, over, root
 
 __all__ = ["SITES", "SiteForm", "local_coordinates", "out_of_plane", "two_particle"]
 
@@ -115,7 +115,8 @@ def _frame(xp: Any, settings: Settings, parents: Sequence[Array]) -> _Frame:
         sum(weight * each for weight, each in zip(settings[name][1:], differences, strict=True)) for name in _WEIGHTS
     )
     normal = cross(xp, first, second)
-    lengths = norm(xp, first), norm(xp, normal)
+    square, other = dot(xp, first, first), dot(xp, second, second)
+    lengths = root(xp, square), root(xp, cross_square(xp, normal, square, other))
     x, z = (over(xp, vector, length) for vector, length in zip((first, normal), lengths, strict=True))
     return _Frame(parents[0] + of_origin, first, second, x, z, *lengths)
 

@@ -1,11 +1,16 @@
 """Internal coordinates: hand values, pullbacks against central differences, finite derivatives at degenerate points."""
 
+from contextlib import nullcontext
+
 import array_api_compat.numpy as xp
+import jax
 import numpy as np
 import pytest
 
+import ffbridge as fb
 from ffbridge.energy.geometry import COORDINATES
 from ffbridge.energy.vectors import cross
+from ffbridge.registry import get_backend
 
 ARITY = {"distance": 2, "angle": 3, "dihedral": 4}
 
@@ -91,6 +96,37 @@ def test_angle_is_accurate_near_zero_and_pi(offset, direction):
     first, _, last = COORDINATES["angle"].pullback(xp, state, np.ones((1, 1)))
     assert np.linalg.norm(first) == pytest.approx(1.0, rel=1e-6)
     assert np.linalg.norm(last) == pytest.approx(1.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("framework", ["numpy", "torch", "jax"])
+@pytest.mark.parametrize(("name", "ends"), [("angle", (1, 0, -2)), ("angle", (1, 0, 3)), ("dihedral", (1, 0, 1, None))])
+def test_what_is_parallel_but_for_rounding_has_no_direction(name, ends, framework, dtype):
+    """Atoms on lines in any direction, or with the first and third coincident: cross products are rounding, and FMA."""
+    pytest.importorskip(framework)
+    with jax.enable_x64(True) if framework == "jax" else nullcontext():
+        _require_no_direction(name, ends, framework, dtype)
+
+
+def _require_no_direction(name, ends, framework, dtype):
+    rng = np.random.default_rng(9)
+    along, elsewhere = rng.normal(size=(2, 3, 200, 1))
+    points = [elsewhere if end is None else np.sqrt(2) * end * along for end in ends]
+    backend = get_backend(framework)
+    corners = [fb.to(point.astype(dtype), framework) for point in points]
+    coordinate = COORDINATES[name]
+
+    def measured(*corners):
+        q, state = coordinate.forward(backend.namespace, corners)
+        ones = backend.namespace.ones_like(q if name == "angle" else q[0])
+        return q, coordinate.pullback(backend.namespace, state, ones)
+
+    q, gradients = backend.fused(measured)(*corners)
+    for gradient in gradients:
+        assert (np.asarray(gradient) == 0).all()
+    if name == "dihedral":
+        assert (np.asarray(q[0]) == 1).all()
+        assert (np.asarray(q[1]) == 0).all()
 
 
 def test_a_cross_product_of_opposite_vectors_is_exactly_zero_in_torch():

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ffbridge_backends.engines.native.compiled.arctangent import arctangent
 from ffbridge_backends.engines.native.compiled.lanes import add, case, generic, inlined
 
@@ -23,6 +25,10 @@ __all__ = [
     "n_ends",
     "pull_back",
 ]
+
+
+_ROUNDING = (4 * float(np.finfo(np.float64).eps)) ** 2
+"""Vectors a and b are parallel, but for rounding, where |a × b|² is at most this times |a|² |b|²."""
 
 
 class Distance(NamedTuple):
@@ -187,18 +193,19 @@ def _angle(coordinate: Any, at: Any, w: Any, c: Any) -> Any:
     ux, uy, uz = p[c] - q[c], p[w + c] - q[w + c], p[2 * w + c] - q[2 * w + c]
     vx, vy, vz = s[c] - q[c], s[w + c] - q[w + c], s[2 * w + c] - q[2 * w + c]
     nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-    sine, cosine = math.sqrt(nx * nx + ny * ny + nz * nz), ux * vx + uy * vy + uz * vz
-    return arctangent(sine, cosine), (ux, uy, uz, vx, vy, vz, nx, ny, nz, sine)
+    uu, vv = ux * ux + uy * uy + uz * uz, vx * vx + vy * vy + vz * vz
+    square, cosine = nx * nx + ny * ny + nz * nz, ux * vx + uy * vy + uz * vz
+    sine = math.sqrt(square) if square > _ROUNDING * uu * vv else 0.0
+    return arctangent(sine, cosine), (ux, uy, uz, vx, vy, vz, nx, ny, nz, uu * sine, vv * sine)
 
 
 @case(pull_back, Angle)
 def _angle_pullback(coordinate: Any, state: Any, weight: Any, slope: Any, out: Any, w: Any, c: Any) -> Any:
     """Each end moves the angle when it moves at right angles to its arm, in the plane of the three atoms."""
-    ux, uy, uz, vx, vy, vz, nx, ny, nz, sine = state
-    uu, vv = (ux * ux + uy * uy + uz * uz) * sine, (vx * vx + vy * vy + vz * vz) * sine
+    ux, uy, uz, vx, vy, vz, nx, ny, nz, uu_sine, vv_sine = state
     slope *= weight
-    first = slope / uu if uu != 0 else 0.0
-    last = slope / vv if vv != 0 else 0.0
+    first = slope / uu_sine if uu_sine != 0 else 0.0
+    last = slope / vv_sine if vv_sine != 0 else 0.0
     fx, fy, fz = first * (uy * nz - uz * ny), first * (uz * nx - ux * nz), first * (ux * ny - uy * nx)
     lx, ly, lz = last * (ny * vz - nz * vy), last * (nz * vx - nx * vz), last * (nx * vy - ny * vx)
     out[c], out[c + w], out[c + 2 * w] = fx, fy, fz
@@ -214,24 +221,25 @@ def _dihedral(coordinate: Any, at: Any, w: Any, c: Any) -> Any:
     dx, dy, dz = t[c] - s[c], t[w + c] - s[w + c], t[2 * w + c] - s[2 * w + c]
     mx, my, mz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
     nx, ny, nz = by * dz - bz * dy, bz * dx - bx * dz, bx * dy - by * dx
-    length = math.sqrt(bx * bx + by * by + bz * bz)
+    mm, nn = mx * mx + my * my + mz * mz, nx * nx + ny * ny + nz * nz
+    aa, bb, dd = ax * ax + ay * ay + az * az, bx * bx + by * by + bz * bz, dx * dx + dy * dy + dz * dz
+    length = math.sqrt(bb)
     x, y = mx * nx + my * ny + mz * nz, length * (ax * nx + ay * ny + az * nz)
     square = x * x + y * y
-    defined = square > 0
+    defined = (mm > _ROUNDING * aa * bb) & (nn > _ROUNDING * bb * dd) & (square > 0)
     scale = 1.0 / math.sqrt(square if defined else 1.0)
     along, across = ax * bx + ay * by + az * bz, dx * bx + dy * by + dz * bz
-    state = (mx, my, mz, nx, ny, nz, length, along, across)
+    first, last = length / mm if defined else 0.0, length / nn if defined else 0.0
+    state = (mx, my, mz, nx, ny, nz, first, last, bb, along, across)
     return (x * scale if defined else 1.0, y * scale if defined else 0.0), state
 
 
 @case(pull_back, Dihedral)
 def _dihedral_pullback(coordinate: Any, state: Any, weight: Any, slope: Any, out: Any, w: Any, c: Any) -> Any:
     """After A. Blondel and M. Karplus, J. Comput. Chem. 17, 1132 (1996), Eq. 27."""
-    mx, my, mz, nx, ny, nz, length, along, across = state
-    mm, nn, square = mx * mx + my * my + mz * mz, nx * nx + ny * ny + nz * nz, length * length
-    slope *= weight * length
-    first = -slope / mm if mm != 0 else 0.0
-    last = slope / nn if nn != 0 else 0.0
+    mx, my, mz, nx, ny, nz, first, last, square, along, across = state
+    slope *= weight
+    first, last = -slope * first, slope * last
     before = along / square if square != 0 else 0.0
     after = across / square if square != 0 else 0.0
     fx, fy, fz = first * mx, first * my, first * mz
