@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ffbridge.errors import GraphError, MissingDependencyError, UnsupportedError
+from ffbridge.errors import ExchangeError, GraphError, MissingDependencyError, UnsupportedError
+from ffbridge.exchange import share
 
-from .crossing import cross
 from .model import EdgeSet, EdgeType, Graph, NodeSet
 
 __all__ = ["read", "write"]
@@ -77,61 +77,57 @@ def write(graph: Graph) -> Any:
         raise UnsupportedError(
             "write_graph: the graph has no edge type, and DGL holds none such; add an edge type with zero edges"
         )
-    tensor = _Tensors()
-    written = _structure(dgl, graph, _ends(graph, tensor))
+    written = _structure(dgl, graph, _ids(graph))
     for node_type, part in graph.nodes.items():
-        _assign(written.nodes[node_type].data, f"nodes/{node_type}", part.fields, tensor)
+        _assign(written.nodes[node_type].data, f"nodes/{node_type}", part.fields)
     for edge_type, edges in graph.edges.items():
         if edges.fields:
-            _assign(written.edges[edge_type].data, f"edges/{':'.join(edge_type)}", edges.fields, tensor)
+            _assign(written.edges[edge_type].data, f"edges/{':'.join(edge_type)}", edges.fields)
     # A graph that is no batch counts as a batch of one, and DGL keeps that count itself as the graph changes.
     if graph.n_graphs != 1:
-        sizes = {name: tensor(f"batch_sizes/{name}", part.batch_sizes) for name, part in graph.nodes.items()}
-        written.set_batch_num_nodes({name: found.long() for name, found in sizes.items()})
-        of_edges = {
-            each: tensor(f"batch_sizes/{':'.join(each)}", graph.edges[each].batch_sizes) for each in graph.edges
-        }
-        written.set_batch_num_edges({edge_type: found.long() for edge_type, found in of_edges.items()})
+        for parts, assign in ((graph.nodes, written.set_batch_num_nodes), (graph.edges, written.set_batch_num_edges)):
+            assign({each: _tensor(f"batch_sizes/{each}", part.batch_sizes).long() for each, part in parts.items()})
     return written
 
 
-class _Tensors:
-    """Arrays as PyTorch's tensors. Relations share arrays, above all a relation and its reverse: each crosses once."""
-
-    def __init__(self) -> None:
-        self._crossed: dict[int, Any] = {}
-
-    def __call__(self, path: str, array: Any) -> Any:
-        found = self._crossed.get(id(array))
-        if found is None:
-            found = self._crossed[id(array)] = cross(path, array, "torch")[0]
-        return found
+def _tensor(path: str, array: Any) -> Any:
+    try:
+        return share(array, "torch").array
+    except ExchangeError as error:
+        raise ExchangeError(f"{path}: {error}") from error
 
 
-def _ends(graph: Graph, tensor: _Tensors) -> dict[EdgeType, tuple[Any, Any]]:
-    """Return the ids of the edges' ends as tensors.
+def _ids(graph: Graph) -> dict[int, Any]:
+    """Return the ids of the edges' ends as tensors, by the identity of the arrays that they were.
+
+    Relations share arrays, above all a relation and its reverse: each crosses once.
 
     Raises:
         GraphError: an id names no node, or not all are int32, or all int64.
     """
-    ends: dict[EdgeType, tuple[Any, Any]] = {}
-    # Of each node type, the ids that name its nodes by their identity, with the path of one place where they stand.
-    named: dict[str, dict[int, tuple[str, Any]]] = {node_type: {} for node_type in graph.nodes}
+    # Of each node type, the arrays of ids of its nodes, with one place where each stands.
+    named: dict[str, dict[int, tuple[EdgeType, str]]] = {node_type: {} for node_type in graph.nodes}
+    arrays: dict[int, Any] = {}
     for edge_type, edges in graph.edges.items():
-        path = f"structure/{':'.join(edge_type)}"
-        src, dst = tensor(f"{path}/src", edges.src), tensor(f"{path}/dst", edges.dst)
-        named[edge_type[0]].setdefault(id(src), (f"{path}/src", src))
-        named[edge_type[2]].setdefault(id(dst), (f"{path}/dst", dst))
-        ends[edge_type] = src, dst
-    dtypes = {ids.dtype for each in named.values() for _, ids in each.values()}
+        for node_type, end, ids in ((edge_type[0], "src", edges.src), (edge_type[2], "dst", edges.dst)):
+            arrays[id(ids)] = ids
+            named[node_type].setdefault(id(ids), (edge_type, end))
+    places = {key: _place(*place) for each in named.values() for key, place in each.items()}
+    tensors = {key: _tensor(places[key], ids) for key, ids in arrays.items()}
+    dtypes = {ids.dtype for ids in tensors.values()}
     names = sorted(str(dtype).removeprefix("torch.") for dtype in dtypes)
     if names not in (["int32"], ["int64"]):
         raise GraphError(
             f"write_graph: ids of nodes are {' and '.join(names)}; DGL takes all int32 or all int64: cast them"
         )
     for node_type, each in named.items():
-        _check_ids(node_type, graph.nodes[node_type].count, dict(each.values()))
-    return ends
+        found = {_place(*place): tensors[key] for key, place in each.items()}
+        _check_ids(node_type, graph.nodes[node_type].count, found)
+    return tensors
+
+
+def _place(edge_type: EdgeType, end: str) -> str:
+    return f"structure/{':'.join(edge_type)}/{end}"
 
 
 def _check_ids(node_type: str, count: int, named: MappingABC[str, Any]) -> None:
@@ -148,7 +144,7 @@ def _check_ids(node_type: str, count: int, named: MappingABC[str, Any]) -> None:
         raise GraphError(f"write_graph: {path}: node {ids[0].item()}, but there are {count} of type {node_type}")
 
 
-def _structure(dgl: Any, graph: Graph, ends: MappingABC[EdgeType, tuple[Any, Any]]) -> Any:
+def _structure(dgl: Any, graph: Graph, ids: MappingABC[int, Any]) -> Any:
     """Return what ``dgl.heterograph`` makes, in one call of DGL's library for all relations.
 
     It is the call that reads a pickled graph: a state has a header, which says the node and edge types and the numbers
@@ -159,17 +155,12 @@ def _structure(dgl: Any, graph: Graph, ends: MappingABC[EdgeType, tuple[Any, Any
     counts = {node_type: graph.nodes[node_type].count for node_type in node_types}
     header = _header(node_types, edge_types)
     if header is None:
-        return dgl.heterograph(dict(ends), num_nodes_dict=counts)
+        ends = {each: (ids[id(edges.src)], ids[id(edges.dst)]) for each, edges in graph.edges.items()}
+        return dgl.heterograph(ends, num_nodes_dict=counts)
     index, as_object = dgl.heterograph_index, dgl._ffi.object_generic.convert_to_object
-    seen: dict[int, Any] = {}
-
-    def given(ids: Any) -> Any:
-        found = seen.get(id(ids))
-        if found is None:
-            found = seen[id(ids)] = as_object(dgl.utils.F.to_dgl_nd(ids))
-        return found
-
-    arrays = [given(ids) for edge_type in edge_types for ids in ends[edge_type]]
+    given = {key: as_object(dgl.utils.F.to_dgl_nd(found)) for key, found in ids.items()}
+    relations = [graph.edges[edge_type] for edge_type in edge_types]
+    arrays = [given[id(end)] for edges in relations for end in (edges.src, edges.dst)]
     state = index.HeteroPickleStates.__new__(index.HeteroPickleStates)
     meta = bytearray(header.before + _packed(counts.values()) + header.after)
     state.__init_handle_by_constructor__(index._CAPI_DGLCreateHeteroPickleStates, header.version, meta, arrays)
@@ -204,8 +195,8 @@ def _packed(counts: Iterable[int]) -> bytes:
     return np.fromiter(counts, dtype="<i8").tobytes()
 
 
-def _assign(data: Any, path: str, fields: MappingABC[str, Any], tensor: _Tensors) -> None:
-    data.update({name: tensor(f"{path}/{name}", field) for name, field in fields.items()})
+def _assign(data: Any, path: str, fields: MappingABC[str, Any]) -> None:
+    data.update({name: _tensor(f"{path}/{name}", field) for name, field in fields.items()})
 
 
 def _import_dgl() -> Any:

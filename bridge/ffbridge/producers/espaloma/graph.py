@@ -105,13 +105,8 @@ def espaloma_arrays(
         for name, owner in owners.items()
     }
     edges = {
-        edge_type: EdgeSet(
-            src=src.astype(id_dtype, copy=False),
-            dst=dst.astype(id_dtype, copy=False),
-            fields={},
-            batch_sizes=nodes[counted].batch_sizes,
-        )
-        for edge_type, (src, dst, counted) in _relations(indices, molecule_of_atom).items()
+        edge_type: EdgeSet(src=src, dst=dst, fields={}, batch_sizes=nodes[counted].batch_sizes)
+        for edge_type, (src, dst, counted) in _relations(indices, molecule_of_atom, id_dtype).items()
     }
     return Graph(nodes=nodes, edges=edges)
 
@@ -136,6 +131,8 @@ def _indices(bonds: Indices, molecule_of_atom: Indices, *, scheme: str) -> dict[
 
     def both_directions(rows: Indices) -> Indices:
         doubled = np.concatenate([rows, rows[:, ::-1]])
+        if not molecule_of_atom.any():
+            return doubled
         # Molecule by molecule, as batches are; within a molecule the order stays.
         return doubled[np.argsort(molecule_of_atom[doubled[:, 0]], kind="stable")]
 
@@ -151,18 +148,22 @@ def _indices(bonds: Indices, molecule_of_atom: Indices, *, scheme: str) -> dict[
     }
 
 
-def _relations(indices: dict[str, Indices], molecule_of_atom: Indices) -> dict[EdgeType, tuple[Indices, Indices, str]]:
+def _relations(
+    indices: dict[str, Indices], molecule_of_atom: Indices, id_dtype: str
+) -> dict[EdgeType, tuple[NDArray[Any], NDArray[Any], str]]:
     """Return source and destination ids of every edge type, and the node type that has one node for each of its edges.
 
     Each relation but that of neighbors has its reverse.
     """
     n_atoms = len(molecule_of_atom)
     # Arrays that relations share: the atoms of nodes by their position, and the ids of all nodes of a type.
-    atoms = {name: list(np.ascontiguousarray(rows.T)) for name, rows in indices.items()}
-    all_of = {name: np.arange(len(rows)) for name, rows in indices.items()}
-    edges: dict[EdgeType, tuple[Indices, Indices, str]] = {("n1", "n1_neighbors_n1", "n1"): (*atoms["n2"], "n2")}
+    atoms = {name: list(rows.T.astype(id_dtype, order="C")) for name, rows in indices.items()}
+    all_of = {name: np.arange(len(rows), dtype=id_dtype) for name, rows in indices.items()}
+    edges: dict[EdgeType, tuple[NDArray[Any], NDArray[Any], str]] = {
+        ("n1", "n1_neighbors_n1", "n1"): (*atoms["n2"], "n2")
+    }
 
-    def link(small: str, big: str, position: int, parts: Indices) -> None:
+    def link(small: str, big: str, position: int, parts: NDArray[Any]) -> None:
         wholes = all_of[big]
         edges[small, f"{small}_as_{position}_in_{big}", big] = (parts, wholes, big)
         edges[big, f"{big}_has_{position}_{small}", small] = (wholes, parts, big)
@@ -176,9 +177,9 @@ def _relations(indices: dict[str, Indices], molecule_of_atom: Indices) -> dict[E
         for big in _PATHS[_PATHS.index(small) + 1 :]:
             for position in range(_ARITY[big] - _ARITY[small] + 1):
                 parts = indices[big][:, position : position + _ARITY[small]]
-                link(small, big, position, lookup.nodes_of(parts))
+                link(small, big, position, lookup.nodes_of(parts).astype(id_dtype, copy=False))
     for name, of_nodes in atoms.items():
-        molecules = molecule_of_atom[of_nodes[0]]
+        molecules = molecule_of_atom[of_nodes[0]].astype(id_dtype, copy=False)
         edges[name, f"{name}_in_g", "g"] = (all_of[name], molecules, name)
         edges["g", f"g_has_{name}", name] = (molecules, all_of[name], name)
     return edges
