@@ -11,6 +11,7 @@ import pytest
 from ffbridge.errors import BundleError, MissingDependencyError, UnsupportedError, ValidationError
 from ffbridge.exporters.openmm import to_openmm
 from ffbridge.producers.openmm import from_openmm
+from ffbridge.producers.openmm.found import plain_getter
 
 openmm = pytest.importorskip("openmm", reason="OpenMM is not installed")
 from openmm import app  # noqa: E402
@@ -334,3 +335,23 @@ def test_openmm_missing_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "openmm", None)
     with pytest.raises(MissingDependencyError, match="from_openmm needs the package 'openmm'"):
         from_openmm(None)
+
+
+def test_numbers_are_read_without_their_units():
+    """Getters beneath OpenMM's Python layer give what its quantities hold; other getters are called as they are."""
+    system = parametrize("alanine dipeptide", *AMBER14)
+    nonbonded = next(force for force in system.getForces() if isinstance(force, openmm.NonbondedForce))
+    for get in (nonbonded.getParticleParameters, nonbonded.getExceptionParameters):
+        plain = plain_getter(get)(3)
+        assert all(type(value) in (int, float) for value in plain)
+        assert plain == [getattr(value, "_value", value) for value in get(3)]
+    mass = plain_getter(system.getParticleMass)
+    assert mass(0) == system.getParticleMass(0).value_in_unit(openmm.unit.dalton)
+
+    class Derived(openmm.NonbondedForce):
+        def getParticleParameters(self, index):
+            return [1.0, 2.0, 3.0]
+
+    derived = Derived()
+    derived.addParticle(0.1, 0.2, 0.3)
+    assert plain_getter(derived.getParticleParameters)(0) == [1.0, 2.0, 3.0]

@@ -9,7 +9,7 @@ import numpy as np
 
 from ffbridge.errors import BundleError
 from ffbridge.producers.connectivity import Neighbors
-from ffbridge.producers.openmm.found import Floats, Ints, read_rows
+from ffbridge.producers.openmm.found import Floats, Ints, plain_getter, read_rows
 from ffbridge.term import Constraints
 
 __all__ = ["Particles", "read_box", "read_constraints", "read_masses", "read_particles"]
@@ -74,7 +74,8 @@ def read_particles(system: Any, topology: Any) -> Particles:
 
 def read_masses(system: Any) -> Floats:
     """Return the masses ``(n_atoms,)`` [Da]."""
-    _, masses = read_rows(system.getNumParticles(), lambda row: [system.getParticleMass(row)], 0)
+    get = plain_getter(system.getParticleMass)
+    _, masses = read_rows(system.getNumParticles(), lambda row: [get(row)], 0)
     return masses.reshape(-1)
 
 
