@@ -59,6 +59,16 @@ class Neighbors:
         """Number of neighbors of every atom, ``(n_atoms,)``."""
         return self.offsets[1:] - self.offsets[:-1]
 
+    @cached_property
+    def walks(self) -> tuple[Indices, Indices, Indices]:
+        """Every step from an atom to a neighbor and on to one of that, which may be the first: three atoms each.
+
+        In order of the first, then of its bonds, then of those of the second.
+        """
+        first, second = self.extend(np.arange(len(self.degree)))
+        row, third = self.extend(second)
+        return first[row], second[row], third
+
     def extend(self, atoms: Indices) -> tuple[Indices, Indices]:
         """Return every step from ``atoms[i]`` to a neighbor, as (i, neighbor), in order of i, then of the bonds."""
         counts = self.degree[atoms]
@@ -68,23 +78,17 @@ class Neighbors:
 
 def angles(neighbors: Neighbors) -> Indices:
     """Return every path i-j-k of two bonds once, with i < k: ``(n_angles, 3)``, sorted."""
-    i = np.arange(len(neighbors.degree))
-    i, j = neighbors.extend(i)
-    row, k = neighbors.extend(j)
-    paths = np.stack([i[row], j[row], k], axis=1)
+    paths = np.stack(neighbors.walks, axis=1)
     return _sorted_rows(paths[paths[:, 0] < paths[:, 2]])
 
 
 def proper_torsions(neighbors: Neighbors) -> Indices:
     """Return every path i-j-k-l of three bonds over four atoms once, with i < l: ``(n_torsions, 4)``, sorted."""
-    j, k = neighbors.extend(np.arange(len(neighbors.degree)))
-    row, i = neighbors.extend(j)
-    j, k = j[row], k[row]
+    i, j, k = neighbors.walks
     row, last = neighbors.extend(k)
-    paths = np.stack([i[row], j[row], k[row], last], axis=1)
-    i, j, k, last = paths.T
+    i, j, k = i[row], j[row], k[row]
     # i < l also excludes three-membered rings, where the path returns to i.
-    return _sorted_rows(paths[(i < last) & (i != k) & (last != j)])
+    return _sorted_rows(np.stack([i, j, k, last], axis=1)[(i < last) & (i != k) & (last != j)])
 
 
 def impropers(neighbors: Neighbors) -> Indices:
@@ -93,15 +97,12 @@ def impropers(neighbors: Neighbors) -> Indices:
     Six orderings per center, ``(6 n_centers, 4)``. They follow each other as a substructure search lists them: by the
     first atom, then by its bonds (which lead to the center), then by the bonds of the center.
     """
-    first, center = neighbors.extend(np.arange(len(neighbors.degree)))
-    trivalent = neighbors.degree[center] == 3
-    first, center = first[trivalent], center[trivalent]
-    row, third = neighbors.extend(center)
-    first, center = first[row], center[row]
+    first, center, third = neighbors.walks
+    trivalent = (neighbors.degree[center] == 3) & (first != third)
+    first, center, third = first[trivalent], center[trivalent], third[trivalent]
     row, fourth = neighbors.extend(center)
     paths = np.stack([first[row], center[row], third[row], fourth], axis=1)
-    first, center, third, fourth = paths.T
-    distinct: Indices = paths[(first != third) & (first != fourth) & (third != fourth)]
+    distinct: Indices = paths[(fourth != paths[:, 0]) & (fourth != paths[:, 2])]
     return distinct
 
 
@@ -201,16 +202,12 @@ def one_four_and_farther_pairs(neighbors: Neighbors, molecule_of_atom: Indices) 
     pairs, first = pairs_within(molecule_of_atom)
     far = np.iinfo(np.int8).max
     separation = np.full(len(pairs), far, dtype=np.int8)
-    # Paths of up to three bonds that may step back, so they hold every shortest one; shorter ones are written last.
-    starts = np.arange(len(molecule_of_atom))
-    walks = [(starts, starts)]
-    for _ in range(3):
-        start, end = walks[-1]
-        row, reached = neighbors.extend(end)
-        walks.append((start[row], reached))
-    for n_bonds in (3, 2, 1, 0):
-        start, end = walks[n_bonds]
-        separation[first[start] + end] = n_bonds
+    # Walks of up to three bonds that may step back, so they hold every shortest path; shorter ones are written last.
+    start, second, third = neighbors.walks
+    row, fourth = neighbors.extend(third)
+    alone = np.arange(len(molecule_of_atom))
+    for n_bonds, begin, end in ((3, start[row], fourth), (2, start, third), (1, start, second), (0, alone, alone)):
+        separation[first[begin] + end] = n_bonds
     return pairs[separation == 3], pairs[separation == far]
 
 

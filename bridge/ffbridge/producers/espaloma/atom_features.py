@@ -51,7 +51,7 @@ def atom_features(molecule: Any, *, dtype: str = "float32") -> AtomFeatures:
         UnsupportedError: an atom has a hybridization or an atomic number that the features have no column for.
     """
     converted = _as_rdkit(molecule)
-    atoms = list(converted.GetAtoms())
+    atoms = [converted.GetAtomWithIdx(index) for index in range(converted.GetNumAtoms())]
     numbers = [atom.GetAtomicNum() for atom in atoms]
     if max(numbers) >= N_ELEMENTS:
         raise UnsupportedError(
