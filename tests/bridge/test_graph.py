@@ -277,3 +277,29 @@ def test_graphs_are_immutable():
         graph.nodes["atom"] = graph.nodes["bond"]
     with pytest.raises(TypeError):
         graph.nodes["atom"].fields["q"] = None
+
+
+def test_fields_without_a_row_for_each_do_not_reach_dgl():
+    graph = fb.read_graph(dgl.graph(([0, 1], [1, 2])))
+    (name, nodes), (edge_type, edges) = *graph.nodes.items(), *graph.edges.items()
+    for wrong in (torch.zeros(2), torch.zeros(())):
+        with pytest.raises(GraphError, match="nodes/_N/x: shape .*, expected 3 rows on cpu"):
+            fb.write_graph(replace(graph, nodes={name: replace(nodes, fields={"x": wrong})}), "dgl")
+        with pytest.raises(GraphError, match=r"edges/_N:_E:_N/x: .*, expected 2 rows on cpu"):
+            fb.write_graph(replace(graph, edges={edge_type: replace(edges, fields={"x": torch.zeros(5)})}), "dgl")
+
+
+def test_a_header_that_is_not_known_is_no_obstacle(monkeypatch):
+    """Where DGL's pickled graphs look otherwise, its public function makes the same graph."""
+    from ffbridge.graph import dgl as writer
+
+    graph = fb.read_graph(heterogeneous())
+    usual = fb.write_graph(graph, "dgl")
+    monkeypatch.setattr(writer, "_header", lambda *_: None)
+    other = fb.write_graph(graph, "dgl")
+    assert other.canonical_etypes == usual.canonical_etypes
+    assert other.formats() == usual.formats()
+    for edge_type in usual.canonical_etypes:
+        for one, two in zip(usual.edges(etype=edge_type), other.edges(etype=edge_type), strict=True):
+            assert torch.equal(one, two)
+        assert torch.equal(usual.in_degrees(etype=edge_type), other.in_degrees(etype=edge_type))
