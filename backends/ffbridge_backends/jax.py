@@ -40,7 +40,8 @@ class JaxBackend(Backend):
         for name in ("_with_x64", "_without_x64", "namespace"):
             known.pop(name, None)
 
-    def _require_threads(self) -> None:
+    def require_threads(self) -> None:
+        """Raise ExchangeError in a process that was forked after JAX had started."""
         if self.left_behind:
             raise ExchangeError(_FORKED)
 
@@ -58,7 +59,7 @@ class JaxBackend(Backend):
         return self._capable(STANDARD - WIDE)
 
     def _capable(self, standard: frozenset[str]) -> Capabilities:
-        self._require_threads()
+        self.require_threads()
         extra = {name for name in FLOAT8 | {"bfloat16"} if hasattr(self.framework.numpy, name)}
         narrow = {"int64": "int32", "uint64": "uint32", "float64": "float32", "complex128": "complex64"}
         return Capabilities(
@@ -76,7 +77,7 @@ class JaxBackend(Backend):
     @cached_property
     def namespace(self) -> Any:
         """jax.numpy, which follows the array API standard itself."""
-        self._require_threads()
+        self.require_threads()
         return importlib.import_module("jax.numpy")
 
     @cached_property
@@ -273,9 +274,10 @@ _X64 = (
     'the scope jax.enable_x64(True)), or ask for the cast, with dtype="{}"'
 )
 _FORKED = (
-    "JAX was started before this process was forked, and would wait forever here for its threads, which stayed with the "
-    'parent. What to do: start workers with the method "spawn" or "forkserver" (multiprocessing.get_context("spawn"), '
-    'torch.utils.data.DataLoader(..., multiprocessing_context="spawn")), or use JAX in the workers alone'
+    "JAX was started before this process was forked, and would wait forever here for its threads, which stayed with "
+    'the parent. What to do: start workers with the method "spawn" or "forkserver" '
+    '(multiprocessing.get_context("spawn"), torch.utils.data.DataLoader(..., multiprocessing_context="spawn")), '
+    "or use JAX in the workers alone"
 )
 
 backend = JaxBackend()

@@ -28,12 +28,14 @@ from ffbridge.packing import Packing
 from ffbridge.registry import backend_of, get_backend
 from ffbridge.together import share_all
 from ffbridge_backends.compiled.jax import CompiledEnergies, compile_energies, compile_packed
+from ffbridge_backends.jax import backend as jax_backend
 
 __all__ = ["JaxEngine", "engine"]
 
 
 def _scope(x64: bool) -> AbstractContextManager[Any]:
     """Return the scope in which a potential runs: outside, float64 arrays would silently be computed in float32."""
+    jax_backend.require_threads()
     if not x64:
         return nullcontext()
     import jax

@@ -1,0 +1,1 @@
+"""Many calls, many threads, many processes."""
