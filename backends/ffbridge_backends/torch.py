@@ -241,7 +241,7 @@ class TorchBackend(Backend):
 
     def recomputed(self, function: Callable[..., tuple[Array, ...]]) -> Callable[..., tuple[Array, ...]]:
         """By an autograd.Function that calls it again in its backward."""
-        from ffbridge_backends.hosts.torch_recomputed import recomputed
+        from ffbridge_backends.recomputed.torch import recomputed
 
         return recomputed(function)
 

@@ -32,7 +32,6 @@ _FUNCTIONS: dict[str, Callable[[Any, Array, Array, Array], Array]] = {
     "clip": lambda xp, a, b, rows: xp.clip(a - 1, min=0.0),
     "concat": lambda xp, a, b, rows: xp.concat([a, b], axis=0),
     "cos": lambda xp, a, b, rows: xp.cos(a),
-    "cross": lambda xp, a, b, rows: xp.linalg.cross(a, b, axis=-2),
     "exp": lambda xp, a, b, rows: xp.exp(-a),
     "floor": lambda xp, a, b, rows: xp.floor(3 * a - 1),
     "isdtype": lambda xp, a, b, rows: xp.asarray(

@@ -1,0 +1,3 @@
+"""Functions that autograd evaluates again for derivatives: one module for each framework that has them."""
+
+__all__: list[str] = []
