@@ -44,7 +44,7 @@ BELOW = {
 COMPANIONS = {"jax": {"jaxlib"}, "native": {"numba"}, "timemachine": {"jax", "jaxlib"}}
 # Modules that define subclasses of a framework's own classes, or that it compiles, import it as soon as they are
 # imported themselves.
-EAGER = ("ffbridge_backends.hosts.", "ffbridge_backends.engines.native.")
+EAGER = ("ffbridge_backends.hosts.", "ffbridge_backends.recomputed.", "ffbridge_backends.engines.native.")
 
 LAZY = [source for source in sources() if not source.module.startswith(EAGER)]
 
