@@ -256,10 +256,6 @@ class Bundle:
         object.__setattr__(found, "_arrays", arrays)
         return found
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Return what copies it, and takes it to other processes."""
-        return Bundle.from_parts, (self.document(), self.arrays())
-
     def document(self) -> dict[str, Any]:
         """Return everything but the arrays, as plain JSON values."""
         document: dict[str, Any] = {

@@ -10,7 +10,6 @@ import pytest
 
 from tests.conftest import ROOT
 
-
 pytest.importorskip("torch")
 pytest.importorskip("jax")
 
