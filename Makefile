@@ -11,8 +11,8 @@ WORKERS ?= 2
 PLUGINS := tests/example_plugin plugins/ffbridge-mlx plugins/ffbridge-paddle
 SOURCES := pyproject.toml constraints.txt $(PLUGINS:%=%/pyproject.toml)
 STAMP := $(VENV)/installed-$(shell cat $(SOURCES) | cksum | cut -d ' ' -f 1)
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-CONSTRAINED := --constraint constraints.txt
+# The constraints hold for what builds a package too: a dependency that comes as sources is built apart from the environment.
+PIP := PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 .PHONY: help demo test test-all lint format bench data fuzz env clean
@@ -31,14 +31,12 @@ help:
 
 env: $(STAMP)
 
-# The build backend is installed first and used without isolation, so that its version is pinned too.
 $(STAMP): $(SOURCES)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "the pinned versions are for Python 3.11; this is %d.%d: set PYTHON to a 3.11" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 	rm -f $(VENV)/installed-*
-	$(PIP) install $(CONSTRAINED) hatchling editables
-	$(PIP) install $(CONSTRAINED) --no-build-isolation --editable ".[all,dev,examples,qc]"
-	$(PIP) install --no-build-isolation --no-deps $(PLUGINS:%=--editable %)
+	$(PIP) install --editable ".[all,dev,examples,qc]"
+	$(PIP) install --no-deps $(PLUGINS:%=--editable %)
 	touch $@
 
 demo: $(STAMP)
@@ -69,7 +67,7 @@ data: $(STAMP)
 FUZZ ?= bundle validate targets evaluator qcarchive torsion_profiles extended_xyz descent spice trajectory molecules
 FUZZ_SECONDS ?= 60
 fuzz: $(STAMP)
-	$(PIP) install $(CONSTRAINED) atheris
+	$(PIP) install atheris
 	for name in $(FUZZ); do $(BIN)/python -m tests.fuzz $$name -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 clean:
