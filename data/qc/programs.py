@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["GFN2", "KohnSham", "Program"]
+__all__ = ["GFN2", "HartreeFock", "Program"]
 
 Floats = NDArray[np.float64]
 
@@ -54,12 +54,12 @@ class GFN2:
         return float(found.get("energy")), np.array(found.get("gradient"))
 
 
-class KohnSham:
-    """B3LYP/6-31G* with density fitting, restricted, without dispersion terms, by PySCF."""
+class HartreeFock:
+    """Restricted Hartree-Fock in the basis 6-31G*, with density fitting, by PySCF."""
 
-    level_of_theory = "b3lyp/6-31g*"
-    FUNCTIONAL, BASIS, FITTING = "b3lyp", "6-31g*", "def2-universal-jkfit"
-    CONVERGENCE = 1e-9
+    level_of_theory = "hf/6-31g*"
+    BASIS, FITTING = "6-31g*", "def2-universal-jkfit"
+    CONVERGENCE = 1e-10
     """Of the energy from one iteration to the next [hartree]."""
 
     def __init__(self, atomic_numbers: NDArray[np.int32]) -> None:
@@ -72,26 +72,21 @@ class KohnSham:
         }
 
     def energy_and_gradient(self, positions: Floats) -> tuple[float, Floats]:
-        """Return the energy [hartree] and its gradient ``(n_atoms, 3)`` [hartree/bohr] at ``(n_atoms, 3)`` [bohr].
-
-        The gradient is that of the energy on its grid: it sums to nothing (PySCF's ``grid_response``).
-        """
+        """Return the energy [hartree] and its gradient ``(n_atoms, 3)`` [hartree/bohr] at ``(n_atoms, 3)`` [bohr]."""
         solved = self._solved(positions)
-        gradients = solved.nuc_grad_method()
-        gradients.grid_response = True
-        return float(solved.e_tot), np.array(gradients.kernel())
+        return float(solved.e_tot), np.array(solved.nuc_grad_method().kernel())
 
     def hessian(self, positions: Floats) -> Floats:
-        """Return the analytic ``(n_atoms, 3, n_atoms, 3)`` [hartree/bohr²]; it neglects that the grid moves along."""
+        """Return the analytic ``(n_atoms, 3, n_atoms, 3)`` [hartree/bohr²]."""
         found = np.array(self._solved(positions).Hessian().kernel()).transpose(0, 2, 1, 3)
         return (found + found.transpose(2, 3, 0, 1)) / 2
 
     def _solved(self, positions: Floats) -> Any:
-        from pyscf import dft, gto
+        from pyscf import gto, scf
 
         atoms = [(int(number), xyz) for number, xyz in zip(self._numbers, positions, strict=True)]
         molecule = gto.M(atom=atoms, unit="bohr", basis=self.BASIS, verbose=0)
-        method = dft.RKS(molecule, xc=self.FUNCTIONAL).density_fit(auxbasis=self.FITTING)
+        method = scf.RHF(molecule).density_fit(auxbasis=self.FITTING)
         method.conv_tol = self.CONVERGENCE
         method.kernel()
         if not method.converged:

@@ -41,9 +41,9 @@ def test_what_is_stored_is_whole(stored):
     present = [each for each in FRAGMENTS if each.name in named]
     assert named == {each.name for each in present}
     assert all(is_done(each, FOLDER) for each in present)
-    assert len(present) >= 8
-    assert len({each.family for each in present if each.role == "held_out"}) >= 3
-    assert len(stored["hessian"]) >= 5
+    assert len(present) >= 17
+    assert len({each.family for each in present if each.role == "held_out"}) >= 8
+    assert len(stored["hessian"]) >= 9
 
 
 def test_a_fit_does_not_see_what_is_held_out():
@@ -178,3 +178,42 @@ def test_unknown_fragments_are_named(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         command.main()
     assert "there is no fragment 'anisol'; there are: anisole, " in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def hartree_fock():
+    from data.qc.hartree_fock import DRIVES, HESSIANS, stored
+
+    found = stored()
+    assert set(found["conformers"]) == {f"{name} grid 1" for name in DRIVES}
+    assert set(found["hessian"]) == {f"{name} hessian" for name in HESSIANS}
+    assert set(found["optimized_geometry"]) == {f"{name} minimum 1" for name in HESSIANS}
+    return found
+
+
+def test_a_second_program_was_given_the_drive_s_geometries(stored, hartree_fock):
+    """And finds nearly the same profile: both methods know that gauche is higher, and eclipsed higher still."""
+    other = hartree_fock["conformers"]["butane grid 1"]
+    drive = stored["torsion_drive"]["butane drive 1"]
+    half = np.degrees(drive.angles[:, 0]) > -1
+    assert (other.level_of_theory, drive.level_of_theory) == ("hf/6-31g*", "gfn2-xtb")
+    np.testing.assert_array_equal(other.positions, drive.positions[half])
+    assert other.energies.argmin() == 12
+    assert np.corrcoef(other.energies, drive.energies[half])[0, 1] > 0.95
+    assert np.abs(other.forces.sum(axis=1)).max() < 0.2
+    centered = other.positions - other.positions.mean(axis=1, keepdims=True)
+    assert np.abs(np.cross(centered, other.forces).sum(axis=1)).max() < 0.1
+
+
+def test_the_second_program_s_hessian_is_that_of_a_minimum(hartree_fock):
+    """Butane's stiffest modes are C-H stretches: 3000 to 3300 cm⁻¹ by this method, unscaled."""
+    target = hartree_fock["hessian"]["butane hessian"]
+    np.testing.assert_array_equal(target.positions, hartree_fock["optimized_geometry"]["butane minimum 1"].positions)
+    masses = np.repeat([12.011 if number == 6 else 1.008 for number in target.atomic_numbers], 3)
+    scaled = target.hessian.reshape(len(masses), -1) / np.sqrt(np.outer(masses, masses))
+    values = np.linalg.eigvalsh(scaled)
+    wavenumbers = np.sign(values) * np.sqrt(np.abs(values)) / (2 * np.pi * 0.0299792458)
+    assert np.abs(np.sort(np.abs(wavenumbers))[:6]).max() < 60
+    assert (wavenumbers[np.abs(wavenumbers) > 60] > 90).all()
+    assert 3150 < wavenumbers[-1] < 3350
+    assert (wavenumbers > 2900).sum() == 10

@@ -1,7 +1,7 @@
-"""A second program: ``python -m data.qc.dft [fragment …]`` writes ``data/qc/dft`` by PySCF. What is there stays.
+"""A second program: ``python -m data.qc.hartree_fock`` writes ``data/qc/hartree_fock`` by PySCF. What is there stays.
 
 Energies and forces at geometries of torsion drives, which are GFN2-xTB's, so that the README can say how far its
-profiles are from those of density-functional theory; of the smallest fragment, a minimum and the Hessian there.
+profiles are from those of Hartree-Fock theory; of the smallest fragment, a minimum and the Hessian there.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import ffbridge as fb
 from data.qc.fragments import Fragment, atomic_numbers, fragment, mapped_smiles
 from data.qc.making import POSITION_BITS, conformer_fields, hessian_fields, path_of, rounded
 from data.qc.optimization import CONVERGENCE, minimum
-from data.qc.programs import KohnSham
+from data.qc.programs import HartreeFock
 from ffbridge.units import NM_PER_BOHR
 
 __all__ = ["DRIVES", "HESSIANS", "main", "make_drive", "make_hessian", "stored"]
 
 HERE = Path(__file__).parent
-COMMAND = "python -m data.qc.dft"
-ROLE = "dft"
-DRIVES = ("butane", "anisole")
+COMMAND = "python -m data.qc.hartree_fock"
+ROLE = "hartree_fock"
+DRIVES = ("butane",)
 HESSIANS = ("butane",)
 KINDS = ("conformers", "optimized_geometry", "hessian")
 
@@ -36,7 +36,7 @@ def make_drive(each: Fragment, source: Path = HERE) -> fb.targets.ConformerTarge
     drive = drives[f"{each.name} drive 1"]
     assert isinstance(drive, fb.targets.TorsionDrive)
     half = np.round(np.degrees(drive.angles[:, 0])) >= 0
-    fields = conformer_fields(KohnSham(atomic_numbers(each)), drive.positions[half])
+    fields = conformer_fields(HartreeFock(atomic_numbers(each)), drive.positions[half])
     extra = {"geometries": {"target": drive.name, "level_of_theory": drive.level_of_theory, "least_angle": 0}}
     return fb.targets.ConformerTarget(name=f"{each.name} grid 1", **fields, **_fields(each, extra))
 
@@ -45,7 +45,7 @@ def make_hessian(each: Fragment, source: Path = HERE) -> tuple[fb.targets.Optimi
     """Return a minimum, from GFN2-xTB's lowest one, and the Hessian there."""
     start = _by_name(path_of(source, each.role, "optimized_geometry"))[f"{each.name} minimum 1"]
     assert isinstance(start, fb.targets.OptimizedGeometry)
-    program = KohnSham(atomic_numbers(each))
+    program = HartreeFock(atomic_numbers(each))
     position = minimum(program, atomic_numbers(each), start.positions / NM_PER_BOHR)
     fields = _fields(each, {"optimizer": {"program": "geomeTRIC", "start": start.name, "convergence": CONVERGENCE}})
     return (
@@ -68,7 +68,7 @@ def _by_name(path: Path) -> dict[str, fb.targets.Target]:
 
 
 def _fields(each: Fragment, provenance: dict[str, Any]) -> dict[str, Any]:
-    program = KohnSham(atomic_numbers(each))
+    program = HartreeFock(atomic_numbers(each))
     return {
         "smiles": mapped_smiles(each),
         "atomic_numbers": atomic_numbers(each),
