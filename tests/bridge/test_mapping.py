@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
 from functools import partial
 
 import numpy as np
@@ -95,3 +96,14 @@ def test_kinds_and_arrays():
         assert mapping.kind == kind
         assert isinstance(mapping, MAPPINGS[kind])
         assert MAPPINGS[kind](**mapping.arrays()).arrays() == mapping.arrays()
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_mappings_are_compared_by_identity_and_do_not_change(kind):
+    """Comparing or hashing their arrays would raise in some frameworks, and take time in all."""
+    make, _ = CASES[kind]
+    mapping, alike = make(np.copy), make(np.copy)
+    assert mapping != alike
+    assert {mapping: "own", alike: "other"}[mapping] == "own"
+    with pytest.raises(FrozenInstanceError):
+        mapping.kind = "other"

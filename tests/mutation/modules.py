@@ -42,10 +42,14 @@ _RULES = Subject(
     ),
     (),
 )
-_SLOW_OR_LATER = ("jax", "second_derivatives", "interchange", "openmm", "unknown", "compiled", "engines_agree")
+_SLOW_OR_LATER = (
+    *("jax", "second_derivatives", "interchange", "openmm", "unknown", "compiled", "engines_agree"),
+    *("that_the_scripts_make", "vectors_are_small"),
+)
 _ENERGY = Subject(
     (
-        *(f"tests/bridge/energy/test_{name}.py" for name in ("geometry", "formulas", "methods", "pairs")),
+        "tests/spec/test_energy_vectors.py",
+        *(f"tests/bridge/energy/test_{name}.py" for name in ("geometry", "formulas", "methods", "pairs", "tangents")),
         "tests/bridge/test_potential.py",
         "tests/bridge/energy/test_other_forms.py",
         "tests/bridge/test_overrides.py",
@@ -53,10 +57,15 @@ _ENERGY = Subject(
     )
 )
 _SITES = Subject(
-    ("tests/bridge/energy/test_virtual_sites.py", "tests/bridge/test_virtual_sites.py", _chosen(*_SLOW_OR_LATER))
+    (
+        *("tests/bridge/energy/test_virtual_sites.py", "tests/bridge/test_virtual_sites.py"),
+        "tests/spec/test_energy_vectors.py",
+        _chosen(*_SLOW_OR_LATER),
+    )
 )
 _TANGENTS = Subject(
     (
+        "tests/bridge/energy/test_tangents.py",
         "tests/bridge/test_potential.py",
         "tests/bridge/energy/test_other_forms.py",
         _chosen("jax", "interchange", "openmm", "unknown", "compiled", "engines_agree", "second_derivatives_are"),
