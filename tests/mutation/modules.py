@@ -57,7 +57,8 @@ _ENERGY_TESTS = (
     "tests/bridge/energy/test_other_forms.py",
     "tests/bridge/test_overrides.py",
 )
-_ENERGY = Subject((*_ENERGY_TESTS, _chosen(*_SLOW_OR_LATER)))
+_ENERGY_FRAMEWORKS = ("torch", "torch._dynamo", "jax", "scipy.interpolate")
+_ENERGY = Subject((*_ENERGY_TESTS, _chosen(*_SLOW_OR_LATER)), _ENERGY_FRAMEWORKS)
 # What guards against NaN matters to JAX, where a derivative has other limits than in PyTorch.
 _GUARDS = Subject((*_ENERGY_TESTS, _chosen(*_SLOW_OR_LATER, but="automatic_derivatives_at_degenerate")))
 _SITES = Subject(

@@ -32,11 +32,11 @@ def assert_close(found, expected, tolerance, what):
     np.testing.assert_allclose(found[finite], expected[finite], rtol=0, atol=tolerance * scale, err_msg=what)
 
 
-def evaluate(vector, engine):
+def evaluate(vector, engine, host="numpy"):
     bundle = Bundle.from_parts(vector["document"], arrays_of(vector))
     validate(bundle)
     try:
-        U = potential(bundle, engine=engine, host="numpy")
+        U = potential(bundle, engine=engine, host=host)
     except UnsupportedError as error:
         pytest.skip(f"the engine refuses what it cannot evaluate exactly: {error}")
     return U, to_numpy(vector["positions"])
@@ -63,6 +63,25 @@ def test_forces_and_table_derivatives(name, engine):
     assert_close(forces, vector["forces"], vector["tolerance"], "forces")
     for table, expected in vector.get("tables", {}).items():
         assert_close(tables[table], expected, vector["tolerance"], f"tables/{table}")
+
+
+@pytest.mark.parametrize("name", ENERGY)
+def test_derivatives_by_autograd(name):
+    """PyTorch's own, of its energies, where the test before meets formulas; those of second order are finite."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    vector = ENERGY[name]
+    U, x = evaluate(vector, "torch", host="torch")
+    x = torch.tensor(x, requires_grad=True)
+    tables = {name: torch.tensor(table.values, requires_grad=True) for name, table in U.bundle.tables.items()}
+    inputs, options = (x, *tables.values()), {"create_graph": True, "materialize_grads": True}
+    by_x, *by_table = torch.autograd.grad(U(x, tables).sum(), inputs, **options)
+    assert_close(-by_x.detach(), vector["forces"], vector["tolerance"], "forces")
+    by_table = dict(zip(tables, by_table, strict=True))
+    for table, expected in vector.get("tables", {}).items():
+        assert_close(by_table[table].detach(), expected, vector["tolerance"], f"tables/{table}")
+    along = torch.tensor(np.random.default_rng(4).normal(size=x.shape))
+    for second in torch.autograd.grad((by_x * along).sum(), inputs, **options):
+        assert torch.isfinite(second).all()
 
 
 def test_vectors_are_those_that_the_scripts_make():
