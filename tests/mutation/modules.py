@@ -42,9 +42,8 @@ _RULES = Subject(
         "tests/spec/test_vectors.py",
         "tests/bridge/test_validate.py",
         "tests/bridge/test_overrides.py",
-        _chosen("jax", "torch", "javascript", "interchange", "time_grows", "traced"),
-    ),
-    (),
+        _chosen("jax", "torch", "javascript", "interchange", "openmm", "time_grows", "traced"),
+    )
 )
 _SLOW_OR_LATER = (
     *("jax", "second_derivatives", "interchange", "openmm", "unknown", "compiled", "engines_agree"),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ffbridge.energy.bonded import BONDED, HIGHEST_PERIODICITY, periodic_torsion
-from ffbridge.energy.mixing import ARITHMETIC, GEOMETRIC
+from ffbridge.energy.mixing import ARITHMETIC, GEOMETRIC, HARMONIC
 from ffbridge.energy.nonbonded import NONBONDED
 from ffbridge.forms import forms
 
@@ -336,3 +336,27 @@ def test_parameters_that_vanish_have_derivative_zero_and_no_nan(name, rule):
         assert value == (0.5 if mean is ARITHMETIC else 0)
         if mean is GEOMETRIC:
             assert mean.variable_pullback(xp, column(0.0), column(1.0)) == 0
+
+
+@pytest.mark.parametrize("value", [0.0, -0.5, -2.0])
+def test_a_parameter_that_is_not_positive_has_root_zero_and_slope_zero(value):
+    """An optimizer may step below 0: no NaN, nor by automatic differentiation, which sees both sides of a `where`."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    import array_api_compat.torch as xt
+
+    assert GEOMETRIC.variable(xp, column(value)) == 0
+    assert GEOMETRIC.variable_pullback(xp, column(value), column(1.0)) == 0
+    assert torch.func.grad(lambda value: GEOMETRIC.variable(xt, value))(torch.tensor(value)) == 0
+
+
+def test_opposite_parameters_have_no_harmonic_mean():
+    """Their sum is 0."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    import array_api_compat.torch as xt
+
+    def mean(first):
+        return HARMONIC.mix(xt, {}, first, torch.tensor(-0.5))
+
+    assert HARMONIC.mix(xp, {}, column(0.5), column(-0.5)) == 0
+    assert HARMONIC.mix_pullback(xp, {}, column(0.5), column(-0.5), column(1.0)) == 0
+    assert torch.isfinite(torch.func.grad(mean)(torch.tensor(0.5)))
