@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+from dataclasses import is_dataclass
 
 import pytest
 
@@ -38,6 +39,15 @@ def test_all_is_sorted_and_exists(source):
     assert names == sorted(set(names), key=order)
     module = importlib.import_module(source.module)
     assert [name for name in names if not hasattr(module, name)] == []
+
+
+@pytest.mark.parametrize("source", sources(), ids=lambda source: source.where)
+def test_data_are_frozen(source):
+    """A dataclass may change if it is no data: private, and compared by identity."""
+    module = importlib.import_module(source.module)
+    own = [value for value in vars(module).values() if is_dataclass(value) and value.__module__ == source.module]
+    changing = [each for each in own if not each.__dataclass_params__.frozen]
+    assert [each for each in changing if each.__dataclass_params__.eq or not each.__name__.startswith("_")] == []
 
 
 def test_the_public_interface_is_documented():

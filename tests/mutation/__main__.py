@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.house.sources import sources
+
 from .modules import MODULES
 from .mutants import mutants
 from .trial import SURVIVED, trial
@@ -59,6 +61,7 @@ def _score(
     subject = MODULES[name]
     for framework in ("numpy", "pytest", "hypothesis", "jsonschema", "safetensors", *subject.frameworks):
         importlib.import_module(framework)
+    sources()  # parsed here once, which the children would do each
     source = (ROOT / "bridge" / (name.replace(".", "/") + ".py")).read_text()
     draw = (name, hashlib.sha256(source.encode()).hexdigest(), count, seed)
     outcome, seconds = trial(name, source, subject.tests, limit=600.0)
