@@ -39,6 +39,7 @@ _EXCHANGE = Subject(
 _MAPPING = Subject((*(f"tests/bridge/test_{name}.py" for name in ("mapping", "pullback", "separate")), _chosen("jax")))
 _RULES = Subject(
     (
+        "tests/bridge/test_rules.py",
         "tests/spec/test_vectors.py",
         "tests/bridge/test_validate.py",
         "tests/bridge/test_overrides.py",
@@ -51,7 +52,10 @@ _SLOW_OR_LATER = (
 )
 _ENERGY_TESTS = (
     "tests/spec/test_energy_vectors.py",
-    *(f"tests/bridge/energy/test_{name}.py" for name in ("geometry", "formulas", "methods", "pairs", "tangents")),
+    *(
+        f"tests/bridge/energy/test_{name}.py"
+        for name in ("geometry", "formulas", "methods", "pair_energy", "pairs", "tangents")
+    ),
     "tests/bridge/test_potential.py",
     "tests/bridge/energy/test_other_forms.py",
     "tests/bridge/test_overrides.py",
