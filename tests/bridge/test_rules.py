@@ -98,6 +98,7 @@ VALUES = [
     ({(f"{IMPROPERS}/weights", 0): 0.25 + 5e-7}, []),
     ({(f"{IMPROPERS}/weights", 0): 0.25 - 2e-6}, [NO_UNIT_SUM]),
     ({(f"{IMPROPERS}/weights", 0): 0.25 + 2e-6}, [NO_UNIT_SUM]),
+    ({("terms/electrostatics/mapping/offsets", 2): 1}, []),
     ({("terms/electrostatics/mapping/offsets", 8): 9}, [NO_ENTRIES]),
     ({("terms/electrostatics/mapping/offsets", 0): 1}, [NO_ENTRIES]),
     (
@@ -274,13 +275,13 @@ class TestDocument:
     def test_keys_are_one_for_each_row_and_all_different(self):
         def edit(document):
             keys = document["tables"]["bonds"]["keys"]
-            keys.append(keys[1])
+            keys += [keys[1], keys[0]]
 
         self.check(
             edit,
-            "tables/bonds/keys: 4 keys for 3 rows of values [T-3]",
-            "tables/bonds/keys[3]: keys must all be different; {'handler': 'Bonds', 'pattern': '[#8:1]-[#8:2]'} stands "
-            "at 1 too [T-4]",
+            "tables/bonds/keys: 5 keys for 3 rows of values [T-3]",
+            "tables/bonds/keys[3, 4]: keys must all be different; {'handler': 'Bonds', 'pattern': '[#8:1]-[#8:2]'} "
+            "stands at 1 too [T-4]",
         )
 
     def test_a_table_that_is_not_there(self):

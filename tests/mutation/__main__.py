@@ -7,6 +7,7 @@ have not noticed. Needs cosmic-ray, whose operators make the faults. No file is 
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import importlib
 import json
@@ -62,6 +63,7 @@ def _score(
     for framework in ("numpy", "pytest", "hypothesis", "jsonschema", "safetensors", *subject.frameworks):
         importlib.import_module(framework)
     sources()  # parsed here once, which the children would do each
+    gc.freeze()  # pytest collects garbage several times at its end
     source = (ROOT / "bridge" / (name.replace(".", "/") + ".py")).read_text()
     draw = (name, hashlib.sha256(source.encode()).hexdigest(), count, seed)
     outcome, seconds = trial(name, source, subject.tests, limit=600.0)
