@@ -95,6 +95,7 @@ VALUES = [
     ),
     # A row that is not counted may have another one.
     ({(f"{IMPROPERS}/columns", 0): 0, (f"{IMPROPERS}/weights", 0): 0, (f"{IMPROPERS}/weights", 1): 1}, []),
+    ({(f"{IMPROPERS}/weights", 0): 0, (f"{IMPROPERS}/weights", 1): 0}, [NO_UNIT_SUM]),
     ({(f"{IMPROPERS}/weights", 0): 0.25 + 5e-7}, []),
     ({(f"{IMPROPERS}/weights", 0): 0.25 - 2e-6}, [NO_UNIT_SUM]),
     ({(f"{IMPROPERS}/weights", 0): 0.25 + 2e-6}, [NO_UNIT_SUM]),
@@ -236,6 +237,21 @@ def test_sites_that_two_terms_place_are_faults_of_the_later_one():
         "terms/points/indices[1]: a parent must not be a virtual site itself [G-9]",
         "terms/apex/indices[0]: an atom can be placed as a virtual site once [G-9]",
     ]
+
+
+@pytest.mark.parametrize("mapping", ["identity", "select"])
+def test_increments_of_one_term_are_no_values_of_another(mapping):
+    """The table has a row of negative increments."""
+
+    def edit(document, arrays):
+        document["terms"]["again"] = {**document["terms"]["vdw"], "mapping": mapping}
+        arrays["terms/again/indices"] = np.array([[0], [1]], dtype=np.int32)
+        if mapping == "select":
+            arrays["terms/again/mapping/index"] = np.array([0, 1], dtype=np.int32)
+
+    sigma, epsilon = faults(edit, "increments")
+    assert sigma.startswith("tables/vdw/values[1]: sigma must be at least 0 nm, found -0.05")
+    assert epsilon.startswith("tables/vdw/values[1]: epsilon must be at least 0 kJ/mol, found -0.1")
 
 
 def test_overrides_list_each_pair_of_rows_once_in_order():
