@@ -44,20 +44,39 @@ def claimed(folder: Path, identity: Mapping[str, Any], *, resume: bool) -> Itera
         raise FitError(f"{folder}: is a file, expected a folder for the output")
     if folder.is_dir() and not record.exists() and any(each.name != LOCK for each in folder.iterdir()):
         raise FitError(f"{folder}: has files, and none is a fit's; choose another folder (--output)")
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as lock:
+    with _locked(folder):
+        for unfinished in folder.glob(".*.part"):
+            unfinished.unlink(missing_ok=True)
+        if record.exists() and _is_begun(folder):
+            _require_same(record, digest, identity, resume)
+        else:
+            # What ended before its first loss, as with an engine that is not there, keeps the folder from nobody.
+            (folder / CHECKPOINT).unlink(missing_ok=True)
+            content = {"sha256": digest, "ffbridge": ffbridge.__version__, **identity}
+            write_whole(record, json.dumps(content, indent=1).encode() + b"\n")
+        yield digest
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Make a folder if it is not there, and keep other runs out of it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("w")
+    except OSError as error:
+        raise FitError(f"{folder}: cannot be written: {error.strerror}; choose another folder (--output)") from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise FitError(f"{folder}: another run is fitting there; wait for it, or choose another folder") from error
-        for unfinished in folder.glob(".*.part"):
-            unfinished.unlink(missing_ok=True)
-        if record.exists():
-            _require_same(record, digest, identity, resume)
-        else:
-            content = {"sha256": digest, "ffbridge": ffbridge.__version__, **identity}
-            write_whole(record, json.dumps(content, indent=1).encode() + b"\n")
-        yield digest
+        yield
+
+
+def _is_begun(folder: Path) -> bool:
+    """Return whether there is something to go on from: a checkpoint, and a loss in the log, if that is there."""
+    log = folder / LOG
+    return (folder / CHECKPOINT).exists() and (not log.exists() or any(True for _ in _lines(log)))
 
 
 def _require_same(record: Path, digest: str, identity: Mapping[str, Any], resume: bool) -> None:

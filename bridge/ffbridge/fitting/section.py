@@ -122,7 +122,10 @@ class Section:
         if key in self._content:
             return self._content[key]
         if default is _MISSING:
-            raise FitError(f"{self._path(key)}: missing, expected {expected}")
+            close = difflib.get_close_matches(key, map(str.lower, self._content), n=1, cutoff=0.8)
+            there = [each for each in self._content if each.lower() in close]
+            meant = f"; there is {there[0]!r}" if there else ""
+            raise FitError(f"{self._path(key)}: missing, expected {expected}{meant}")
         return default
 
     def _path(self, key: str) -> str:

@@ -38,6 +38,9 @@ def read_targets(settings: FitSettings) -> Split:
         TargetError: a file cannot be read.
     """
     validation = settings.validation
+    for where, files in (("targets", settings.targets.files), ("validation", validation.files if validation else ())):
+        if missing := [file for file in files if not file.is_file()]:
+            raise FitError(f"{settings.file}: {where}.files: there is no file {missing[0]}")
     fitted = [target for file in settings.targets.files for target in load(file)]
     kept_out = [target for file in (validation.files if validation else ()) for target in load(file)]
     names = [(target.kind, target.name) for target in fitted + kept_out]

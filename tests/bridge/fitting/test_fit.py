@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ffbridge as fb
-from ffbridge.errors import FitError
+from ffbridge.errors import FitError, UnknownNameError, UnsupportedError
 from ffbridge.fitting import fit, read_settings
 from ffbridge.fitting.checkpoint import CHECKPOINT
 
@@ -156,6 +156,29 @@ def test_a_folder_is_one_fits(settings_file, tmp_path):
     other = read_settings(settings_file(steps=1, prior=0.5))
     with pytest.raises(FitError, match="holds another fit, which differs in settings.prior_weight; choose another"):
         fit(other, out, resume=True)
+
+
+def test_a_fit_that_did_not_begin_keeps_no_folder(settings_file, tmp_path):
+    """An engine that is not there, or has no derivatives, is found after the folder was made."""
+    out = tmp_path / "out"
+    for engine, error in (("tensorflow", UnknownNameError), ("openmm", UnsupportedError)):
+        path = settings_file(steps=1)
+        path.write_text(path.read_text().replace("[run]", f'[run]\nengine = "{engine}"'))
+        if engine == "openmm":
+            pytest.importorskip("openmm", reason="OpenMM is not installed")
+        with pytest.raises(error):
+            fit(read_settings(path), out)
+    assert fit(read_settings(settings_file(steps=1)), out).steps == 1
+    # A checkpoint whose log is lost is somebody's work.
+    (out / "log.jsonl").unlink()
+    with pytest.raises(FitError, match="holds another fit"):
+        fit(read_settings(settings_file(steps=1, prior=0.5)), out)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(settings_file, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(FitError, match=r"file/out: cannot be written: Not a directory; choose another folder"):
+        fit(read_settings(settings_file(steps=1)), tmp_path / "file" / "out")
 
 
 def test_folders_of_others_are_left_alone(settings_file, tmp_path):

@@ -51,6 +51,7 @@ WRONG = {
     "unknown scale": (GOOD + "[targets.scales]\nforces = 3\n", "targets.scales.forces: .* 'force' may be meant"),
     "option of a force field": (GOOD + "[model.options]\nwidth = 3\n", "model.options: there is no such key"),
     "no targets": (GOOD.replace("[targets]", "[target]"), "targets: missing, expected a section"),
+    "section in capitals": (GOOD.replace("[model]", "[Model]"), "model: missing, .*; there is 'Model'"),
     "no files": (GOOD.replace('["drives.parquet"]', "[]"), r"targets.files: got \[\], expected a list of texts"),
     "file that is no list": (GOOD.replace('["drives.parquet"]', '"a"'), "targets.files: got 'a', expected a list"),
     "no parameters": (

@@ -75,6 +75,14 @@ def test_what_fits_nothing_is_refused(settings_file, validation, message):
         read_targets(read_settings(settings_file(validation=f"[validation]\n{validation}")))
 
 
+def test_files_that_are_not_there_are_named(settings_file, data):
+    with pytest.raises(FitError, match=rf"toml: targets.files: there is no file {data / 'none.parquet'}"):
+        read_targets(read_settings(settings_file(files='["drives.parquet", "none.parquet"]')))
+    validation = '[validation]\nfiles = ["none.parquet"]'
+    with pytest.raises(FitError, match="validation.files: there is no file"):
+        read_targets(read_settings(settings_file(validation=validation)))
+
+
 def test_names_are_different(settings_file, data):
     fb.targets.save([molecules.drive()], data / "again.parquet")
     with pytest.raises(FitError, match="two targets of kind torsion_drive have the name 'peroxide drive'"):
