@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ffbridge.backend import Array
+from ffbridge.copying import Traits, received, traits
 from ffbridge.errors import BundleError, UnknownNameError
 from ffbridge.forms import forms
 from ffbridge.mapping import MAPPINGS
@@ -368,10 +369,19 @@ class Bundle:
             provenance=document.get("provenance", {}),
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes the same bundle again: in a deep copy, or in another process."""
+        arrays = self.arrays()
+        return _copied, (self.document(), arrays, traits(arrays))
+
     def __repr__(self) -> str:
         """Return one line: sizes of the bundle and of its terms."""
         terms = ", ".join(f"{name}: {len(term)} {term.form}" for name, term in self.terms.items())
         return f"Bundle({self.n_systems} systems, {self.n_atoms} atoms; {terms})"
+
+
+def _copied(document: MappingABC[str, Any], arrays: MappingABC[str, Array], sent: MappingABC[str, Traits]) -> Bundle:
+    return Bundle.from_parts(document, received(arrays, sent))
 
 
 def is_floating(array: Array) -> bool:

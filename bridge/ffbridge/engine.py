@@ -90,7 +90,7 @@ class Engine(Plugin):
 
     Attributes:
         backend: name of the backend whose arrays it takes and returns.
-        options: names of what can be set by :meth:`with_options`.
+        options: names of what can be set by :meth:`with_options`, each of them an attribute.
         derivatives: the highest order of derivatives that it has, where 2 stands for any. Beyond, it refuses.
         table_derivatives: whether it has derivatives with respect to tables. If not, it refuses when one is asked for.
         by_formulas: its derivatives are formulas, not its framework's automatic differentiation, which, if there is

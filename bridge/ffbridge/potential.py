@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,11 @@ class Potential:
         x, given = self._positions(x), self._tables(tables)
         energy, forces = self._evaluator.energy_and_forces(x, given)
         return self._checked(energy, x, given), forces
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes it again, also in another process: the bundle, its engine and host by name, and options."""
+        options = {name: getattr(self.engine, name) for name in self.engine.options}
+        return partial(potential, engine=self.engine.name, host=self.host.name, **options), (self.bundle,)
 
     def __repr__(self) -> str:
         """Return the bundle, the engine and the host."""

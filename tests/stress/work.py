@@ -37,6 +37,12 @@ def evaluated(engine: str, seed: int) -> bytes:
         return b"".join(np.ascontiguousarray(fb.to(part, "numpy")).tobytes() for part in parts)
 
 
+def energies_of(U: fb.Potential, x) -> bytes:
+    """Energies and forces of a potential that came from another process, in bytes."""
+    energy, forces = U.energy_and_forces(x)
+    return b"".join(np.asarray(part).tobytes() for part in (energy, forces))
+
+
 def exchanged(seed: int, *names: str) -> list:
     """Numbers that went through frameworks, one after another."""
     array = positions(seed)

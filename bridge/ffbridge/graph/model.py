@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+from ffbridge.copying import Traits, received, traits
 from ffbridge.errors import GraphError
 
 from .crossing import Crossing, cross
@@ -36,6 +37,10 @@ class NodeSet:
     def __post_init__(self) -> None:
         object.__setattr__(self, "fields", MappingProxyType(dict(self.fields)))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes the same nodes again: in a deep copy, or in another process."""
+        return NodeSet, (self.count, dict(self.fields), self.batch_sizes)
+
 
 @dataclass(frozen=True, eq=False)
 class EdgeSet:
@@ -60,6 +65,10 @@ class EdgeSet:
     def count(self) -> int:
         """How many edges there are."""
         return int(self.src.shape[0])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes the same edges again: in a deep copy, or in another process."""
+        return EdgeSet, (self.src, self.dst, dict(self.fields), self.batch_sizes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,8 +181,23 @@ class Graph:
             )
         return Graph(nodes=nodes, edges=edges)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes the same graph again: in a deep copy, or in another process."""
+        return _copied, (dict(self.nodes), dict(self.edges), self.report, traits(self.arrays()))
+
     def __repr__(self) -> str:
         """Return one line: how many nodes and edges of each type, and how many graphs."""
         nodes = ", ".join(f"{name}: {part.count}" for name, part in self.nodes.items())
         edges = sum(part.count for part in self.edges.values())
         return f"Graph({self.n_graphs} graphs; nodes {nodes}; {edges} edges of {len(self.edges)} types)"
+
+
+def _copied(
+    nodes: MappingABC[str, NodeSet],
+    edges: MappingABC[EdgeType, EdgeSet],
+    report: tuple[Crossing, ...],
+    sent: MappingABC[str, Traits],
+) -> Graph:
+    graph = Graph(nodes=nodes, edges=edges)
+    arrays = received(graph.arrays(), sent)
+    return replace(graph._map(lambda path, array: arrays[path]), report=report)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -58,8 +58,17 @@ class Target:
         except TargetError as error:
             raise TargetError(f"target {self.name!r}: {error}") from error
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes the same target again, checked and read-only: in a deep copy, or in another process."""
+        state = {each.name: getattr(self, each.name) for each in fields(self)}
+        return _remade, (type(self), state | {"provenance": dict(self.provenance)})
+
     def _check(self) -> None:
         """Raise TargetError for what the columns alone cannot say; the message begins with the field's name."""
+
+
+def _remade(kind: type[Target], state: Mapping[str, Any]) -> Target:
+    return kind(**state)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
