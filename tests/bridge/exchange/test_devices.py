@@ -17,9 +17,10 @@ from ffbridge.layout import Layout
 class Far:
     """An array on a device that nobody else reaches."""
 
-    def __init__(self, values):
+    def __init__(self, values, device="far:0"):
         self.values = values
         self.shape = values.shape
+        self.device = device
 
 
 class FarBackend(Backend):
@@ -39,13 +40,13 @@ class FarBackend(Backend):
         return str(array.values.dtype)
 
     def device(self, array):
-        return "far:0"
+        return array.device
 
     def layout(self, array):
         return Layout(array.shape, array.values.strides, array.values.itemsize, 0)
 
     def copy(self, array, *, dtype=None, device=None):
-        return Far(array.values.astype(dtype or array.values.dtype))
+        return Far(array.values.astype(dtype or array.values.dtype), device or array.device)
 
     def to_host(self, array):
         return array.values.copy()
@@ -99,6 +100,17 @@ def test_a_device_of_another_kind_is_refused(far):
     with pytest.raises(ExchangeError, match="numpy has no device 'cuda:0'; its kinds of devices are: cpu"):
         to(far, "numpy", device="cuda:0")
     assert to(far, "far", device="far") is far
+
+
+def test_from_one_device_to_another_of_the_same_framework(far):
+    moved = transfer(far, "far", device="far:1")
+    assert (moved.array.device, moved.reason) == ("far:1", "moved from far:0 to far:1")
+    assert moved.array.values.tolist() == far.values.tolist()
+    assert to(moved.array, "far", device="far:1") is moved.array
+    cast = transfer(moved.array, "far", dtype="float32", device="far:1")
+    assert (cast.array.device, cast.reason) == ("far:1", "cast from float64 to float32")
+    with pytest.raises(ExchangeError, match="moved from far:0 to far:1; leave out device="):
+        to(far, "far", device="far:1", copy=False)
 
 
 @pytest.mark.parametrize("backend", [name for name in SOURCES if name != "strict"])
