@@ -54,7 +54,7 @@ _ENERGY_TESTS = (
     "tests/spec/test_energy_vectors.py",
     *(
         f"tests/bridge/energy/test_{name}.py"
-        for name in ("geometry", "formulas", "methods", "pair_energy", "pairs", "tangents")
+        for name in ("formulas", "geometry", "methods", "pair_energy", "tangents", "derivatives", "pairs")
     ),
     "tests/bridge/test_potential.py",
     "tests/bridge/energy/test_other_forms.py",

@@ -1,0 +1,72 @@
+"""Analytic derivatives: of weighted energies, against differences, and over lists of pairs that are taken in blocks."""
+
+import numpy as np
+import pytest
+
+import ffbridge as fb
+from ffbridge.energy.api import analytic_value_and_grad
+from ffbridge.energy.derivatives import derivatives
+from ffbridge.energy.plan import plan
+from ffbridge.registry import get_backend
+from tests.bridge.bundles import chain, random_bundle, zigzag
+
+STEP = 1e-6
+
+
+@pytest.mark.parametrize("n_weights", [1, 2])
+def test_derivatives_of_weighted_energies_equal_central_differences(n_weights):
+    """Each term, system and conformer has a weight of its own; or each term and conformer, for both systems."""
+    rng, backend = np.random.default_rng(15), get_backend("numpy")
+    bundle = random_bundle(rng)
+    structure, arrays = plan(bundle)
+    tables = {name: table.values for name, table in bundle.tables.items()}
+    x = np.moveaxis(zigzag(rng, 3), 0, -1).swapaxes(0, 1)  # (3, n_atoms, n_conformers)
+    weights = {name: rng.normal(size=(n_weights, 3)) for name in bundle.energy_terms}
+
+    def weighted(x, tables):
+        found, *_ = derivatives(backend, structure, arrays, x, tables, of_tables=False)
+        return sum(np.sum(weights[name] * energy) for name, energy in found.items())
+
+    found, by_x, by_table = derivatives(backend, structure, arrays, x, tables, weights)
+    direction = rng.normal(size=x.shape)
+    up, down = (weighted(x + sign * STEP * direction, tables) for sign in (1, -1))
+    assert np.sum(by_x * direction) == pytest.approx((up - down) / (2 * STEP), rel=1e-6)
+    for name, values in tables.items():
+        direction = values * rng.normal(size=values.shape)
+        if name == "periodic_torsion":
+            direction[:, 2] = 0  # whole numbers
+        up, down = (weighted(x, {**tables, name: values + sign * STEP * direction}) for sign in (1, -1))
+        assert np.sum(by_table[name] * direction) == pytest.approx((up - down) / (2 * STEP), rel=1e-6), name
+    without = derivatives(backend, structure, arrays, x, tables, weights, of_tables=False)
+    np.testing.assert_array_equal(without[1], by_x)
+    assert not any(each.any() for each in without[2].values())
+    assert without[0].keys() == found.keys()
+
+
+def test_conformers_that_are_not_counted_have_energies_and_no_derivatives():
+    backend, bundle = get_backend("numpy"), random_bundle(np.random.default_rng(16))
+    structure, arrays = plan(bundle)
+    tables = {name: table.values for name, table in bundle.tables.items()}
+    x, counted = zigzag(np.random.default_rng(17), 3), np.array([1.0, 0.0, 1.0])
+    found = analytic_value_and_grad(backend, structure, arrays, x, tables, counted=counted)
+    expected = analytic_value_and_grad(backend, structure, arrays, x[[0, 2]], tables)
+    np.testing.assert_allclose(found.energy[[0, 2]], expected.energy, rtol=1e-13)
+    assert np.isfinite(found.energy[1]).all()
+    np.testing.assert_allclose(found.forces[[0, 2]], expected.forces, rtol=0, atol=1e-9)
+    assert not found.forces[1].any()
+    for name, gradient in expected.tables.items():
+        np.testing.assert_allclose(found.tables[name], gradient, rtol=1e-11, atol=1e-11)
+
+
+def test_many_pairs_of_many_conformers_are_those_of_each():
+    """780 pairs of 128 conformers are several blocks, those of one conformer are one."""
+    U = fb.potential(chain(40), engine="numpy")
+    positions = np.column_stack([0.15 * np.arange(40), 0.1 * (np.arange(40) % 2), np.zeros(40)])
+    x = positions + np.random.default_rng(18).normal(scale=0.02, size=(128, 40, 3))
+    found, each = U.value_and_grad(x), [U.value_and_grad(one) for one in x]
+    np.testing.assert_allclose(found.energy, [one.energy for one in each], rtol=1e-12)
+    forces = np.stack([one.forces for one in each])
+    np.testing.assert_allclose(found.forces, forces, rtol=0, atol=1e-12 * np.abs(forces).max())
+    for name, gradient in found.tables.items():
+        expected = sum(one.tables[name] for one in each)
+        np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-11 * np.abs(expected).max())
