@@ -13,11 +13,19 @@ from tests.bridge.bundles import chain, random_bundle, zigzag
 STEP = 1e-6
 
 
+def maps(rng):
+    """Correction maps in the two systems of a random bundle: a column with a shape."""
+    chains = [[0, 1, 2, 3, 1, 2, 3, 4], [2, 3, 4, 5, 1, 2, 3, 4], [6, 7, 8, 9, 7, 8, 9, 10]]
+    terms = {"cmap": fb.TermArrays("cmap", {"energy": rng.normal(size=(2, 6, 6))}, chains, [1, 0, 1], {"size": 6})}
+    return fb.from_arrays(n_atoms=11, system_offsets=[0, 6, 11], terms=terms)
+
+
+@pytest.mark.parametrize("make", [random_bundle, maps])
 @pytest.mark.parametrize("n_weights", [1, 2])
-def test_derivatives_of_weighted_energies_equal_central_differences(n_weights):
+def test_derivatives_of_weighted_energies_equal_central_differences(n_weights, make):
     """Each term, system and conformer has a weight of its own; or each term and conformer, for both systems."""
     rng, backend = np.random.default_rng(15), get_backend("numpy")
-    bundle = random_bundle(rng)
+    bundle = make(rng)
     structure, arrays = plan(bundle)
     tables = {name: table.values for name, table in bundle.tables.items()}
     x = np.moveaxis(zigzag(rng, 3), 0, -1).swapaxes(0, 1)  # (3, n_atoms, n_conformers)

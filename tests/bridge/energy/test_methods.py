@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import ffbridge as fb
+from ffbridge.backend import Backend
 from ffbridge.energy.methods import METHODS, PLAIN_METHOD
 from ffbridge.errors import UnsupportedError
 from ffbridge.forms import forms
@@ -201,11 +202,16 @@ def test_a_box_is_refused_by_name(engine):
         fb.potential(replace(chain(periodic=True), box=np.tile(np.eye(3) * 5, (2, 1, 1))), engine=engine, host="numpy")
 
 
-def test_a_backend_without_erfc_says_so():
-    from ffbridge.backend import Backend
-
+def test_a_backend_without_erfc_says_so(monkeypatch):
+    """And potentials that need it are refused before anything is evaluated; others are made."""
     with pytest.raises(UnsupportedError, match="does not implement erfc"):
         Backend.erfc(numpy_backend(), np.zeros(1))
+    monkeypatch.setattr(type(numpy_backend()), "erfc", Backend.erfc)
+    with pytest.raises(UnsupportedError, match="terms/electrostatics: the method 'timemachine' needs erfc"):
+        fb.potential(chain(), engine="numpy")
+    bundle = chain()
+    only = replace(bundle, terms={"vdw": bundle.terms["vdw"]}, tables={"vdw": bundle.tables["vdw"]})
+    assert np.isfinite(fb.potential(only, engine="numpy")(positions())).all()
 
 
 @pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
