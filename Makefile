@@ -15,7 +15,7 @@ STAMP := $(VENV)/installed-$(shell cat $(SOURCES) | cksum | cut -d ' ' -f 1)
 PIP := PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
-.PHONY: help demo test test-all lint format bench data fuzz env clean
+.PHONY: help demo test test-all lint format bench data fuzz coverage env clean
 
 help:
 	@echo "make demo      the main job on real molecules"
@@ -26,6 +26,7 @@ help:
 	@echo "make bench     the benchmark suite: tables and ratios in benchmarks/results"
 	@echo "make data      the targets of data/qc by quantum chemistry: what is not there already"
 	@echo "make fuzz      each reader in turn on damaged files, for FUZZ_SECONDS each (FUZZ names some of them)"
+	@echo "make coverage  how much of the code, and which of its branches, the quick tests run"
 	@echo "make env       the environment alone, in $(VENV)"
 	@echo "make clean     removes the environment and caches"
 
@@ -69,6 +70,14 @@ FUZZ_SECONDS ?= 60
 fuzz: $(STAMP)
 	$(PIP) install atheris
 	for name in $(FUZZ); do $(BIN)/python -m tests.fuzz $$name -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+
+# Coverage is no part of the environment either. Code that numba compiles, and other processes, count as not run.
+coverage: export COVERAGE_FILE := $(VENV)/coverage
+coverage: $(STAMP)
+	$(PIP) install coverage
+	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run --branch --source=bridge/ffbridge,backends/ffbridge_backends \
+		-m pytest -m "not slow" $(PYTEST_ARGS); status=$$?; \
+	$(BIN)/python -m coverage report --skip-covered --sort=cover; exit $$status
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
