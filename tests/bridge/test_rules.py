@@ -21,6 +21,8 @@ NO_UNIT_SUM = f"{IMPROPERS}/weights[0]: must sum to 1 for each interaction, as p
 MIXED = (
     f"{IMPROPERS}/columns[0]: rows that make one interaction must have the same periodicity, as it is an integer [M-6]"
 )
+PERIODIC = ("vdw/settings: the method cutoff", "electrostatics/settings: the method pme")
+WITHOUT_BOX = "terms/{} is periodic, and the bundle has no box: give one box for each system [S-7]".format
 NO_PLACE = "the standard and the document have no place for this array: leave it out [A-1]"
 
 
@@ -127,6 +129,19 @@ ARRAYS = [
     ("masses", np.ones((8, 1)), ["masses: shape (8, 1), expected (n_atoms,) [A-3]"]),
     ("masses", np.ones(8, dtype=np.float16), ["masses: dtype float16, expected float64 or float32 [A-2]"]),
     ("bonds", np.ones((2, 3), dtype=np.int32), ["bonds: shape (2, 3), expected (n_bonds, 2) [A-3]"]),
+    ("system_offsets", None, ["system_offsets: this array is missing [A-1]"]),
+    # What has no length defines none for others.
+    ("system_offsets", np.zeros(0, dtype=np.int32), ["system_offsets: shape (0,), expected (n_systems + 1,) [A-3]"]),
+    (
+        "box",
+        np.ones((2, 3, 4)),
+        ["box: shape (2, 3, 4), expected (n_systems, 3, 3) [A-3]", *map(WITHOUT_BOX, PERIODIC)],
+    ),
+    (
+        "box",
+        np.ones((2, 4, 3)),
+        ["box: shape (2, 4, 3), expected (n_systems, 3, 3) [A-3]", *map(WITHOUT_BOX, PERIODIC)],
+    ),
     ("exceptions/kept_lj", None, ["exceptions/kept_lj: this array is missing [A-1]"]),
     ("extra", np.ones(2), [f"extra: {NO_PLACE}"]),
     ("models/net/", np.ones(2), [f"models/net/: {NO_PLACE}"]),
@@ -146,7 +161,6 @@ def test_arrays(path, array, expected):
     assert faults(edit) == expected
 
 
-WITHOUT_BOX = "the method {} is periodic, and the bundle has no box: give one box for each system [S-7]"
 TAKES = "which takes: cutoff, dispersion_correction, method, mixing_rule, periodic, switch_distance [S-4]"
 VDW, SITE = "terms/vdw/settings", "terms/lone_pairs/settings"
 FRAME = "origin_weights, x_weights, y_weights"
@@ -220,12 +234,23 @@ def test_settings(term, changes, expected):
     assert faults(edit) == expected
 
 
+WEIGHTS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+
+
+@pytest.mark.parametrize("dtype", [*WEIGHTS, "float16", "float32", "float64"])
+def test_weights_of_models_may_have_any_dtype_of_files(dtype):
+    def edit(document, arrays):
+        arrays["models/net/more"] = np.ones(2, dtype=dtype)
+
+    (found,) = faults(edit)
+    assert found.endswith(" [P-3]")  # the fingerprint's, not the dtype's
+
+
 def test_a_periodic_method_needs_a_box():
     def edit(document, arrays):
         del arrays["box"]
 
-    expected = {"vdw": "cutoff", "electrostatics": "pme"}
-    assert faults(edit) == [f"terms/{term}/settings: {WITHOUT_BOX.format(method)}" for term, method in expected.items()]
+    assert faults(edit) == [*map(WITHOUT_BOX, PERIODIC)]
 
 
 def test_sites_that_two_terms_place_are_faults_of_the_later_one():

@@ -147,9 +147,9 @@ def _shape_problem(
                 return text
             continue
         base = length - int(extra or 0)
-        known, origin = sizes.setdefault(name, (base, path))
         if base < 0:
             return text
+        known, origin = sizes.setdefault(name, (base, path))
         if base != known:
             return f"{text} with {name} = {known}, as {origin} has it"
     return None
