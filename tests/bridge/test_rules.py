@@ -46,7 +46,7 @@ VALUES = [
     ({("box", (1, 0, 1)): 0.1}, [NOT_TRIANGULAR]),
     ({("box", (1, 0, 2)): 0.1}, [NOT_TRIANGULAR]),
     ({("box", (1, 1, 2)): -0.1}, [NOT_TRIANGULAR]),
-    *(({("box", (1, axis, axis)): 0}, [NOT_TRIANGULAR]) for axis in range(3)),
+    *(({("box", (1, axis, axis)): width}, [NOT_TRIANGULAR]) for axis in range(3) for width in (0, -1)),
     ({("box", (1, 1, 0)): 1.5, ("box", (1, 2, 0)): -1.5, ("box", (1, 2, 1)): 1.4}, []),
     ({("box", (1, 1, 0)): 1.51}, [NOT_REDUCED]),
     ({("box", (1, 2, 0)): -1.51}, [NOT_REDUCED]),
