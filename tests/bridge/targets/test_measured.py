@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
 import ffbridge as fb
-from ffbridge.errors import TargetError
+from ffbridge.errors import MissingDependencyError, TargetError
 
 from .molecules import PEROXIDE, noisy, peroxide
 
@@ -152,12 +153,42 @@ def test_damaged_trajectories(trajectory):
     import mdtraj as md
 
     folder, _ = trajectory
-    with pytest.raises(TargetError, match="run.dcd: MDTraj cannot read it"):
+    with pytest.raises(TargetError, match=r"run.dcd: MDTraj cannot read it; .* \(topology=\)"):
         fb.targets.read_trajectory(folder / "run.dcd")
-    with pytest.raises(TargetError, match="gone.dcd: MDTraj cannot read it"):
+    with pytest.raises(TargetError, match="gone.dcd: there is no such file"):
         fb.targets.read_trajectory(folder / "gone.dcd", topology=folder / "run.pdb")
+    with pytest.raises(TargetError, match="gone.pdb: there is no such file"):
+        fb.targets.read_trajectory(folder / "run.dcd", topology=folder / "gone.pdb")
     frames = md.load(str(folder / "run.dcd"), top=str(folder / "run.pdb"))
     frames.xyz[3, 2] = np.nan
     frames.save_dcd(str(folder / "nan.dcd"))
     with pytest.raises(TargetError, match="nan.dcd: frame 3: the position of atom 2 is not finite"):
         fb.targets.read_trajectory(folder / "nan.dcd", topology=folder / "run.pdb")
+    (folder / "cut.dcd").write_bytes((folder / "run.dcd").read_bytes()[:-40])
+    for stride, (found, stated) in {1: (5, 6), 5: (1, 2)}.items():
+        with pytest.raises(TargetError, match=f"cut.dcd: {found} frames, .* header says {stated}: .* cut"):
+            fb.targets.read_trajectory(folder / "cut.dcd", topology=folder / "run.pdb", stride=stride)
+
+
+def test_a_format_that_needs_another_package(trajectory):
+    folder, _ = trajectory
+    if find_spec("tables") is not None:
+        pytest.skip("PyTables is installed")
+    (folder / "run.h5").write_bytes(b"any")
+    with pytest.raises(MissingDependencyError, match="run.h5: MDTraj needs tables for this format, which is not"):
+        fb.targets.read_trajectory(folder / "run.h5")
+
+
+def test_a_trajectory_of_other_atoms_is_refused(trajectory):
+    """The same elements, and in the second case the same order of elements, but not the SMILES' bonds."""
+    folder, _ = trajectory
+    found = fb.targets.read_trajectory(folder / "run.dcd", topology=folder / "run.pdb")
+    for smiles, message in (
+        ("[O:1]([H:2])[O:3][H:4]", "target 'm': atomic_numbers: atom 0 is element 1, and map number 1"),
+        ("[H:4][O:2][O:3][H:1]", "target 'm': .*the atoms are in another order"),
+    ):
+        target = fb.targets.ObservableTarget(
+            name="m", smiles=smiles, quantity="q", value=1.0, unit="1", temperature=300.0
+        )
+        with pytest.raises(TargetError, match=message):
+            fb.targets.with_trajectory(target, found, potential_energies=np.zeros(6), values=np.ones(6))

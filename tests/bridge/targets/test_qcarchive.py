@@ -48,6 +48,24 @@ def test_the_lowest_attempt_of_each_grid_point_is_taken(form, tmp_path):
     assert float(fb.targets.loss(target, fb.potential(bundle(PEROXIDE), "numpy"))) > 0
 
 
+def test_exports_of_ones_own(tmp_path):
+    """Keywords at the top, one attempt for each grid point, ``final_energies``, and no status; or an older server's."""
+    whole = as_json(torsion_drive(attempts()))
+    points = {key: each[0] for key, each in whole["optimization_records"].items()}
+    for each in points.values():
+        each["final_energies"] = each.pop("energies")
+    exported = {"keywords": whole["specification"]["keywords"], "optimizations": points}
+    for source in (exported, [exported], exported | {"status": "COMPLETE"}):
+        (target,) = fb.targets.read_torsion_drives(source).complete()
+        np.testing.assert_allclose(np.degrees(target.angles[:, 0]), GRID)
+        energies = np.array([points[f"[{angle}]"]["final_energies"][-1] for angle in GRID])
+        np.testing.assert_allclose(target.energies, energies * KJ_PER_MOL_PER_HARTREE, rtol=1e-14)
+    (rejected,) = fb.targets.read_torsion_drives(exported | {"status": "RUNNING"}).rejected
+    assert rejected.reason == "status: got 'RUNNING', expected 'complete'"
+    with pytest.raises(TargetError, match="got int, expected records, or the path of a JSON file"):
+        fb.targets.read_torsion_drives(5)
+
+
 def without(angle):
     return {key: value for key, value in attempts().items() if key != angle}
 

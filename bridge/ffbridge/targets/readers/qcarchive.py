@@ -21,6 +21,7 @@ from ffbridge.units import KJ_PER_MOL_PER_HARTREE, NM_PER_BOHR
 __all__ = ["read_optimizations", "read_torsion_drives"]
 
 _SMILES = "canonical_isomeric_explicit_hydrogen_mapped_smiles"
+_OF_A_RECORD = {"specification", "keywords", "optimizations", "optimization_records", "final_molecule"}
 
 
 def read_torsion_drives(source: Any, *, partial: bool = False) -> Reading[TorsionDrive]:
@@ -47,7 +48,10 @@ def read_optimizations(source: Any) -> Reading[OptimizedGeometry]:
 
 def _torsion_drive(name: str, record: Any, partial: bool) -> TorsionDrive:
     _require_complete(record)
-    keywords = _need(record, "specification", "keywords")
+    # Exports of one's own have them at the top.
+    keywords = _get(record, "specification", "keywords") or _get(record, "keywords")
+    if keywords is None:
+        raise TargetError("specification.keywords: missing")
     points = {key: _lowest(attempts, key) for key, attempts in _attempts(record).items()}
     found = {key: attempt for key, attempt in sorted(points.items()) if attempt is not None}
     if not found:
@@ -104,7 +108,8 @@ def _attempts(record: Any) -> dict[GridPoint, list[Any]]:
             "optimization_records: missing; fetch the record with its optimizations and their molecules "
             '(include=["optimizations", "**"])'
         )
-    return {_key(key): list(attempts) for key, attempts in found.items()}
+    # One attempt may stand without a list of them.
+    return {_key(key): [each] if isinstance(each, Mapping) else list(each) for key, each in found.items()}
 
 
 def _key(key: Any) -> GridPoint:
@@ -116,13 +121,23 @@ def _key(key: Any) -> GridPoint:
 
 def _lowest(attempts: Iterable[Any], key: GridPoint) -> tuple[float, Any] | None:
     """Return energy [hartree] and molecule of the lowest attempt; None if none of them has energies."""
-    ended = [(float(energies[-1]), attempt) for attempt in attempts if (energies := _get(attempt, "energies"))]
+    ended = [(energies[-1], attempt) for attempt in attempts if (energies := _energies(attempt))]
     if not ended:
         return None
     if bad := [energy for energy, _ in ended if not np.isfinite(energy)]:
         raise TargetError(f"optimizations[{list(key)}]: energies: {bad[0]}, expected finite numbers")
     energy, attempt = min(ended, key=lambda each: each[0])
     return energy, _get(attempt, "final_molecule")
+
+
+def _energies(attempt: Any) -> list[float]:
+    """Return the energies of an optimization, step by step [hartree]; none if it has none."""
+    found = _get(attempt, "energies")
+    if found is None:
+        found = _get(attempt, "final_energies")
+    if found is None:
+        return []
+    return [float(each) for each in ([found] if isinstance(found, int | float) else found)]
 
 
 def _conformers(molecules: list[Any]) -> tuple[str, NDArray[np.int32], NDArray[np.float64]]:
@@ -158,7 +173,8 @@ def _level_of_theory(specification: Any) -> str | None:
 def _require_complete(record: Any) -> None:
     status = _get(record, "status")
     status = getattr(status, "value", status)
-    if status != "complete":
+    # Older servers wrote it in capitals; exports of one's own may have none.
+    if status is not None and str(status).lower() != "complete":
         raise TargetError(f"status: got {status!r}, expected 'complete'")
 
 
@@ -188,8 +204,10 @@ def _records(source: Any) -> list[tuple[str, Any]]:
         source = read_json(path)
         if not isinstance(source, list | dict):
             raise TargetError(f"{path}: holds a {type(source).__name__}, expected records")
-    if isinstance(source, Mapping) and "specification" not in source:
+    if isinstance(source, Mapping) and not _OF_A_RECORD & source.keys():
         return [(str(name), record) for name, record in source.items()]
     single = isinstance(source, Mapping) or hasattr(source, "specification")
+    if not single and not isinstance(source, Iterable):
+        raise TargetError(f"got {type(source).__name__}, expected records, or the path of a JSON file that holds them")
     each = [source] if single else list(source)
     return [(f"record {_get(record, 'id') or number}", record) for number, record in enumerate(each)]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ffbridge.errors import TargetError
+from ffbridge.errors import MissingDependencyError, TargetError
 from ffbridge.targets.kinds import ObservableTarget
+from ffbridge.targets.molecules import check_geometry, mapped_molecule
 from ffbridge.targets.reading import DAMAGES, said
 
 __all__ = ["Trajectory", "read_trajectory", "with_trajectory"]
@@ -45,14 +46,25 @@ def read_trajectory(
 
     Raises:
         TargetError: MDTraj cannot read it, or a frame is not finite.
+        MissingDependencyError: MDTraj needs another package for this format, which is not installed.
     """
     import mdtraj
 
+    for file in (path, *([] if topology is None else [topology])):
+        if not os.path.exists(file):
+            raise TargetError(f"{os.fspath(file)}: there is no such file")
     options: dict[str, Any] = {} if topology is None else {"top": os.fspath(topology)}
     try:
         found = mdtraj.load(os.fspath(path), stride=stride, **options)
+    except ImportError as error:
+        needed = getattr(error.__cause__ or error.__context__, "name", None) or "another package"
+        raise MissingDependencyError(
+            f"{os.fspath(path)}: MDTraj needs {needed} for this format, which is not installed: pip install {needed}"
+        ) from error
     except DAMAGES as error:
-        raise TargetError(f"{os.fspath(path)}: MDTraj cannot read it: {said(error)}") from error
+        advice = "" if topology is not None else "; if it does not hold the atoms, give a file that does (topology=)"
+        raise TargetError(f"{os.fspath(path)}: MDTraj cannot read it{advice}: {said(error)}") from error
+    _require_frames(path, len(found), stride)
     positions = found.xyz.astype(np.float64)
     if not np.isfinite(positions).all():
         frame, atom, _ = np.argwhere(~np.isfinite(positions))[0]
@@ -67,6 +79,18 @@ def read_trajectory(
     )
 
 
+def _require_frames(path: str | os.PathLike[str], found: int, stride: int) -> None:
+    """Refuse a DCD file with fewer frames than its header says: MDTraj reads what is there of one that was cut."""
+    with open(path, "rb") as file:
+        header = file.read(12)
+    if header[4:8] != b"CORD":
+        return
+    order: Literal["little", "big"] = "little" if header[0] else "big"
+    stated = -(-int.from_bytes(header[8:12], order) // stride)
+    if found < stated:
+        raise TargetError(f"{os.fspath(path)}: {found} frames, and its header says {stated}: the file was cut")
+
+
 def with_trajectory(
     target: ObservableTarget, trajectory: Trajectory, *, potential_energies: Floats, values: Floats
 ) -> ObservableTarget:
@@ -79,8 +103,14 @@ def with_trajectory(
         values: ``(n_frames,)``, the observable in each frame, in the target's unit.
 
     Raises:
-        TargetError: the numbers of frames differ.
+        TargetError: the numbers of frames differ, or the atoms are in another order than the target's SMILES.
     """
+    # Across periodic boundaries, bonded atoms may be far apart.
+    if target.smiles is not None and trajectory.box is None:
+        try:
+            check_geometry(mapped_molecule(target.smiles), trajectory.atomic_numbers, trajectory.positions)
+        except TargetError as error:
+            raise TargetError(f"target {target.name!r}: {error}") from error
     return replace(
         target,
         atomic_numbers=trajectory.atomic_numbers,
