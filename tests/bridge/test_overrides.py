@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
 
 import ffbridge as fb
+from ffbridge.energy.overrides import overriding_rows
 from ffbridge.exporters.timemachine import timemachine_parameters
 from ffbridge.separate import separate
 from ffbridge.testing.samples import sample
@@ -68,6 +70,19 @@ def test_the_listed_parameters_are_in_place_of_the_mixed_ones():
     mixed = replace(bundle, terms={"vdw": replace(bundle.terms["vdw"], overrides=None)})
     mixed = replace(mixed, tables={"vdw": bundle.tables["vdw"]})
     assert energy(mixed, x)[0] != pytest.approx(by_hand(x), rel=1e-3)
+
+
+def test_each_pair_of_types_has_its_own_row():
+    """Listed are pairs with equal sums, in another order than sorted; and the types of a pair come in either order."""
+    listed = [[1, 2], [0, 3], [1, 1], [0, 2]]
+    types = np.array([0, 1, 2, 3, 1], dtype=np.int32)
+    atoms = np.arange(5, dtype=np.int32)
+    settings, own = {"method": "no_cutoff"}, fb.Overrides("nbfix", np.array(listed, dtype=np.int32))
+    whole = fb.Term("lennard_jones", atoms[:, None], "vdw", fb.Select(types), settings, own)
+    pairs = np.array(list(permutations(range(5), 2)), dtype=np.int32)
+    expected = [listed.index(both) if (both := sorted(types[pair].tolist())) in listed else -1 for pair in pairs]
+    assert overriding_rows(whole, pairs).tolist() == expected
+    assert set(expected) == {-1, 0, 1, 2, 3}
 
 
 def test_a_term_without_listed_pairs_mixes_all():
