@@ -28,6 +28,7 @@ def draw_loss(folder: Path, lines: Sequence[dict[str, Any]]) -> Path:
     if lines and lines[0]["validation"] is not None:
         axes.plot(steps, [line["validation"] for line in lines], color=BEFORE, label="validation")
     axes.set(xlabel="step", ylabel="loss", yscale="log")
+    _plain_numbers(axes)
     axes.legend()
     return _saved(figure, folder / "loss.png")
 
@@ -87,10 +88,31 @@ def draw_profiles(folder: Path, series: Iterable[Series]) -> dict[str, Path]:
                 axes.plot(degrees[order], (values - values.min())[order], "o-", color=color, markersize=3, label=label)
             geometry = "relaxed geometries" if each.relaxed else "reference geometries"
             axes.set(title=f"{geometry} ({each.part})", xlabel="dihedral [°]", ylabel="energy [kJ/mol]")
+            axes.xaxis.set_major_locator(_multiples_of(60 if np.ptp(degrees) > 180 else 15))
             axes.legend()
+        # Profiles of both geometries on one scale.
+        top = max(axes.get_ylim()[1] for axes in all_axes)
+        for axes in all_axes:
+            axes.set_ylim(top=top)
         figure.suptitle(name)
         found[name] = _saved(figure, folder / "profiles" / _file_name(f"{number:03d} {name}"))
     return found
+
+
+def _plain_numbers(axes: Any) -> None:
+    """Write a logarithmic axis as 0.6 and 20, not as powers; within a decade or two, between its powers of ten too."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    low, high = axes.get_ylim()
+    plain = FuncFormatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_major_formatter(plain)
+    axes.yaxis.set_minor_formatter(plain if high / low < 30 else NullFormatter())
+
+
+def _multiples_of(step: int) -> Any:
+    from matplotlib.ticker import MultipleLocator
+
+    return MultipleLocator(step)
 
 
 def _figure(panels: int, *, width: float) -> tuple[Any, list[Any]]:
