@@ -1,7 +1,7 @@
-"""``python -m tests.faults.kills WORK FOLDER MOMENTS SEED``: a process is killed at random moments of its work.
+"""Processes that are killed at random moments of their work.
 
 Each moment is a new process, forked from this one, so that nothing but the work takes time. After each, every file has
-to be the old one or the new one, whole. What was found is printed as JSON.
+to be the old one or the new one, whole.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -228,14 +227,3 @@ def broken(output: Path) -> list[str]:
 
 
 WORKS = {"saving": saving, "concatenating": concatenating, "building": building}
-
-
-def main() -> None:
-    """Print what was found of one work."""
-    name, folder, moments, seed = sys.argv[1:]
-    found = WORKS[name](Path(folder), int(moments), Random(int(seed)))
-    sys.stdout.write(json.dumps(vars(found)))
-
-
-if __name__ == "__main__":
-    main()

@@ -17,7 +17,7 @@ SHORT, LONG = 25, 200
 
 def kill(work, folder, moments, seed=1):
     """Kill in another process: this one may have threads, which a fork does not copy."""
-    command = [sys.executable, "-m", "tests.faults.kills", work, str(folder), str(moments), str(seed)]
+    command = [sys.executable, "-m", "tests.faults", work, str(folder), str(moments), str(seed)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return kills.Found(**json.loads(done.stdout))
@@ -57,14 +57,28 @@ def test_builds_are_whole_after_two_hundred_kills(tmp_path):
     require_whole(kill("building", tmp_path, LONG, seed=2), LONG)
 
 
+@pytest.mark.slow
+def test_fits_are_whole_after_two_hundred_kills(tmp_path):
+    """And end, when they go on, with the numbers of one that nobody killed; a few kills are in `test_resume`."""
+    for name in ("torch", "matplotlib", "pyarrow", "rdkit"):
+        pytest.importorskip(name, reason=f"{name} is not installed")
+    found = kill("fitting", tmp_path, LONG, seed=2)
+    assert found.lost == []
+    assert found.litter == []
+    assert found.moments == LONG
+    assert LONG / 4 < found.killed < LONG
+    assert found.seen["same"] == LONG - found.killed + 1
+    assert found.seen["half figures after all"] == 0
+
+
 def test_a_writer_that_writes_in_place_is_seen(tmp_path, monkeypatch):
     """The same kills find what a plain write loses."""
     code = (
-        "import sys, pathlib; from ffbridge import io; from tests.faults import kills\n"
+        "import sys, pathlib; from ffbridge import io; from tests.faults.__main__ import main\n"
         "def plain(path, content):\n"
         "    with open(path, 'wb', buffering=0) as file:\n"
         "        for start in range(0, len(content), 4096): file.write(content[start:start + 4096])\n"
-        "io.write_whole = plain; kills.main()"
+        "io.write_whole = plain; main()"
     )
     command = [sys.executable, "-c", code, "saving", str(tmp_path), "25", "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
