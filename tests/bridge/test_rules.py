@@ -281,11 +281,11 @@ def test_increments_of_one_term_are_no_values_of_another(mapping):
 
 def test_overrides_list_each_pair_of_rows_once_in_order():
     def edit(document, arrays):
-        arrays["terms/vdw/overrides/pairs"][:] = [[2, 1], [2, 3]]
+        arrays["terms/vdw/overrides/pairs"][:] = [[3, 1], [2, 4]]
 
     path = "terms/vdw/overrides/pairs"
     assert faults(edit, "overrides") == [
-        f"{path}[1]: rows of table vdw must be in [0, 3), found 3 [O-3]",
+        f"{path}[0, 1]: rows of table vdw must be in [0, 3), found 3 [O-3]",
         f"{path}[0]: the first row of a pair must not be greater than the second [O-3]",
     ]
 
