@@ -100,13 +100,15 @@ def draw_profiles(folder: Path, series: Iterable[Series]) -> dict[str, Path]:
 
 
 def _plain_numbers(axes: Any) -> None:
-    """Write a logarithmic axis as 0.6 and 20, not as powers; within a decade or two, between its powers of ten too."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    """Write a logarithmic axis as 0.5 and 20, not as powers, and at several places within a power of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     low, high = axes.get_ylim()
-    plain = FuncFormatter(lambda value, _: f"{value:g}")
-    axes.yaxis.set_major_formatter(plain)
-    axes.yaxis.set_minor_formatter(plain if high / low < 30 else NullFormatter())
+    subs = (1, 2, 5) if high / low > 5 else tuple(range(1, 10))
+    axes.yaxis.set_major_locator(LogLocator(subs=subs if high / low < 1e4 else (1,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _multiples_of(step: int) -> Any:
