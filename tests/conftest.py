@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Generator
+from importlib.util import find_spec
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+from ffbridge.errors import MissingDependencyError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,6 +38,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if marked and (fault := cuda_fault()):
         for item in marked:
             item.add_marker(pytest.mark.skip(reason=fault))
+
+
+OPTIONAL = {"torch": "torch", "jax": "jax", "native": "numba", "openmm": "openmm"}
+"""Backends and engines that the tests' own environment has and another may lack, and the package of each."""
+MISSING = {name for name, package in OPTIONAL.items() if find_spec(package) is None}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Skip a test that asks for a framework which is not installed, as the core's own error says."""
+    try:
+        return (yield)
+    except MissingDependencyError as error:
+        if str(error).partition(" ")[0] in MISSING:
+            pytest.skip(str(error))
+        raise
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
-import torch
 
 import ffbridge as fb
 from ffbridge import registry
@@ -12,6 +11,8 @@ from ffbridge.backend import Backend
 from ffbridge.engine import Engine
 from ffbridge.errors import UnsupportedError
 from tests.bridge.bundles import random_bundle, zigzag
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
 
 
 class Formulas(fb.AnalyticEngine):

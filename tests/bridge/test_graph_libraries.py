@@ -9,10 +9,19 @@ import pytest
 
 import ffbridge as fb
 from ffbridge.errors import ExchangeError, MissingDependencyError, UnsupportedError
-from tests.bridge.test_graph import GRAPHS, assert_same, batched, empty, heterogeneous, homogeneous, without_edges
 
 torch = pytest.importorskip("torch", reason="DGL and PyG run on it")
 dgl = pytest.importorskip("dgl", reason="the graphs begin as DGL's")
+
+from tests.bridge.test_graph import (  # noqa: E402  (its graphs are DGL's)
+    GRAPHS,
+    assert_same,
+    batched,
+    empty,
+    heterogeneous,
+    homogeneous,
+    without_edges,
+)
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,14 @@ import warnings
 
 import jax
 import numpy as np
-import psutil
 import pytest
-import torch
 from jax.test_util import check_grads
 
 import ffbridge as fb
 from tests.bridge.bundles import random_bundle, zigzag
+
+psutil = pytest.importorskip("psutil", reason="psutil is not installed")
+torch = pytest.importorskip("torch", reason="torch is not installed")
 
 ENGINES = ("numpy", "torch", "jax")
 PAIRS = [(engine, host) for engine in ENGINES for host in ENGINES]

@@ -5,7 +5,6 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-import torch
 
 import ffbridge as fb
 from ffbridge.separate import separate
@@ -70,6 +69,7 @@ def test_rows_of_systems_that_are_not_in_order(bundle, x):
 
 
 def test_tables_are_the_very_same_and_take_gradients(bundle, x):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
     charges = torch.tensor(bundle.tables["coulomb"].values, requires_grad=True)
     whole = bundle.to("torch").replace_table("coulomb", charges)
     parts = separate(whole)
