@@ -224,25 +224,36 @@ class JaxBackend(Backend):
         """Without JAX's checks of the range, of which its derivative would have others."""
         return values.at[(slice(None),) * axis + (rows,)].get(mode="promise_in_bounds")
 
-    def sum_blocks(
-        self, function: Callable[[Mapping[str, Array]], dict[str, Array]], rows: Mapping[str, Array], block: int
-    ) -> dict[str, Array]:
+    def in_blocks(
+        self,
+        function: Callable[[Mapping[str, Array]], tuple[dict[str, Array], dict[str, Array]]],
+        rows: Mapping[str, Array],
+        block: int,
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
         """By one loop in the compiled program, however many blocks there are; what is left over is a smaller block."""
         n_rows = next(iter(rows.values())).shape[0]
-        n_blocks, left = divmod(n_rows, block)
         if n_rows <= block:
             return function(rows)
-        lax = self.framework.lax
+        lax, zeros, (n_blocks, left) = self.framework.lax, self.framework.numpy.zeros, divmod(n_rows, block)
 
-        def part(start: Any, length: int) -> dict[str, Array]:
+        def part(start: Any, length: int) -> tuple[dict[str, Array], dict[str, Array]]:
             return function({name: lax.dynamic_slice_in_dim(each, start, length) for name, each in rows.items()})
 
-        def step(number: Any, sums: dict[str, Array]) -> dict[str, Array]:
-            return {name: sums[name] + summand for name, summand in part(number * block, block).items()}
+        def put(whole: dict[str, Array], values: dict[str, Array], start: Any) -> dict[str, Array]:
+            return {name: lax.dynamic_update_slice_in_dim(whole[name], each, start, 0) for name, each in values.items()}
 
-        start = part(n_blocks * block, left) if left else part(0, block)
-        sums: dict[str, Array] = lax.fori_loop(0 if left else 1, n_blocks, step, start)
-        return sums
+        def step(number: Any, known: tuple[dict[str, Array], dict[str, Array]]) -> Any:
+            sums, values = part(number * block, block)
+            added = {name: known[0][name] + summand for name, summand in sums.items()}
+            return added, put(known[1], values, number * block)
+
+        start = n_blocks * block if left else 0
+        sums, values = part(start, left or block)
+        whole = {name: zeros((n_rows, *each.shape[1:]), each.dtype) for name, each in values.items()}
+        found: tuple[dict[str, Array], dict[str, Array]] = lax.fori_loop(
+            0 if left else 1, n_blocks, step, (sums, put(whole, values, start))
+        )
+        return found
 
     def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
         """By ``jax.ops.segment_sum``."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from math import isnan
+from operator import add
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -214,13 +215,17 @@ class Backend(Plugin):
         """The rows of an axis, of indices that are known to be in range."""
         return self.namespace.take(values, rows, axis=axis)
 
-    def sum_blocks(
-        self, function: Callable[[Mapping[str, Array]], dict[str, Array]], rows: Mapping[str, Array], block: int
-    ) -> dict[str, Array]:
-        """The sums of what a function returns for blocks of rows.
+    def in_blocks(
+        self,
+        function: Callable[[Mapping[str, Array]], tuple[dict[str, Array], dict[str, Array]]],
+        rows: Mapping[str, Array],
+        block: int,
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """What a function returns for rows, evaluated block by block.
 
         Args:
-            function: ``rows by name -> summands by name``; their shapes do not depend on how many rows there are.
+            function: ``rows by name -> (summands by name, values by name)``; summands have shapes that do not depend on
+                how many rows there are, and are added up; values have a row for each of the rows.
             rows: arrays of equally many rows.
             block: how many rows the function is given at once.
         """
@@ -228,8 +233,9 @@ class Backend(Plugin):
         if n_rows <= block:
             return function(rows)
         starts = range(0, n_rows, block)
-        parts = ({name: each[start : start + block, ...] for name, each in rows.items()} for start in starts)
-        return reduce(lambda one, other: {name: one[name] + other[name] for name in one}, map(function, parts))
+        parts = [function({name: each[start : start + block, ...] for name, each in rows.items()}) for start in starts]
+        sums = {name: reduce(add, [summands[name] for summands, _ in parts]) for name in parts[0][0]}
+        return sums, {name: self.namespace.concat([values[name] for _, values in parts]) for name in parts[0][1]}
 
     def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
         """Sums of rows: row s of the result sums all ``values[i]`` with ``segments[i] == s``. Needed for energies.

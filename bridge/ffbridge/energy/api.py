@@ -106,7 +106,7 @@ def analytic_value_and_grad(
         of_tables: whether to compute dU/d tables, which are 0 otherwise.
     """
     xp, batch = backend.namespace, x.shape[:-2]
-    weights = None if counted is None else {term.name: counted[None, :] for term in structure.terms}
+    weights = None if counted is None else dict.fromkeys((term.name for term in structure.terms), counted[None, :])
     inner, du_dx, du_dtables = _derivatives(
         backend, structure, arrays, conformers_last(xp, x), tables, weights, of_tables=of_tables
     )

@@ -1,8 +1,7 @@
 """Energies of all terms with their analytic derivatives to positions and tables, without automatic differentiation.
 
-The same coordinates and forms as :mod:`.total`. Bonded terms share one gather of positions and one scatter of
-derivatives; nonbonded terms over one list of pairs share distances, gathers and scatters, and go through the list in
-blocks that fit in cache.
+The same coordinates and forms as :mod:`.total`. Bonded terms of one form are evaluated as one; nonbonded terms over one
+list of pairs share distances, gathers and scatters. Both go through their rows in blocks that fit in cache.
 """
 
 from __future__ import annotations
@@ -10,29 +9,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from itertools import groupby
 from operator import add
+from typing import Any
 
 from ffbridge.backend import Array, Backend
 from ffbridge.energy.bonded import BONDED
 from ffbridge.energy.corners import by_corner, corners_of, sum_by_atom
-from ffbridge.energy.geometry import COORDINATES, measure, pull_back
+from ffbridge.energy.geometry import distance, distance_gradient, measure, pull_back
 from ffbridge.energy.mixing import Variables
 from ffbridge.energy.nonbonded import NONBONDED
 from ffbridge.energy.overrides import overridden, overridden_pullback
-from ffbridge.energy.pair_energy import PairEnergy
+from ffbridge.energy.pair_energy import Distances, PairEnergy
 from ffbridge.energy.plan import Structure, TermStructure
-from ffbridge.energy.total import atoms_of, by_system, mapping_of, parameter_columns, sum_by_system, systems_of
+from ffbridge.energy.total import columns_of, mapped, mapping_of, parameter_columns, sum_by_segment
 from ffbridge.forms import form
 
 __all__ = ["derivatives"]
 
 Arrays = Mapping[str, Array]
 Sums = dict[str, Array]
+Rows = dict[str, Array]
 
 _BLOCK = 2**15
-"""Pairs × conformers of a block: an array of them takes 256 KiB."""
-_FEWEST_PAIRS = 256
+"""Rows × conformers of a block: an array of them takes 256 KiB."""
+_FEWEST_ROWS = 256
 
 
 def derivatives(
@@ -55,17 +55,23 @@ def derivatives(
     found: dict[str, Array] = {}
     parts: list[Array] = []
     by_table: list[tuple[str, Array]] = []
-    bonded = [term for term in structure.terms if not term.pairs]
-    if bonded:
-        parts.append(_bonded_terms(inputs, bonded, found, by_table))
-    by_list = sorted((term for term in structure.terms if term.pairs), key=lambda term: term.pairs)
-    for _, terms in groupby(by_list, key=lambda term: term.pairs):
-        parts.append(_Pairs(inputs, tuple(terms)).total(found, by_table))
-    du_dtables = {name: backend.namespace.zeros_like(table) for name, table in tables.items()}
+    for terms in _alike(structure.terms):
+        kind = _Pairs if terms[0].pairs else _Bonded
+        parts.append(kind(inputs, terms).total(found, by_table))
+    du_dtables: dict[str, Array] = {}
     for name, du_dtable in by_table:
-        du_dtables[name] = du_dtables[name] + du_dtable
+        du_dtables[name] = du_dtables[name] + du_dtable if name in du_dtables else du_dtable
+    du_dtables |= {name: backend.namespace.zeros_like(tables[name]) for name in tables.keys() - du_dtables.keys()}
     du_dx = reduce(add, parts) if parts else backend.namespace.zeros_like(x)
-    return {term.name: found[term.name] for term in structure.terms}, du_dx, du_dtables
+    return {term.name: found[term.name] for term in structure.terms}, du_dx, {name: du_dtables[name] for name in tables}
+
+
+def _alike(terms: Sequence[TermStructure]) -> list[tuple[TermStructure, ...]]:
+    """Return terms that are evaluated together: bonded ones of one form, nonbonded ones over one list of pairs."""
+    groups: dict[Any, list[TermStructure]] = {}
+    for term in terms:
+        groups.setdefault(term.pairs or (term.form, term.settings), []).append(term)
+    return [tuple(group) for group in groups.values()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,21 +86,35 @@ class _Inputs:
     cotangents: Arrays | None
     of_tables: bool
 
-    def weight(self, term: TermStructure, systems: Array) -> Array | None:
-        """Return dL/dU of each interaction, ``(n, n_conformers)``, from the system of each; None for 1."""
+    @property
+    def block(self) -> int:
+        """How many rows are evaluated at once."""
+        n_conformers: int = self.x.shape[2]
+        return max(_BLOCK // max(n_conformers, 1), _FEWEST_ROWS)
+
+    def weight(self, terms: Sequence[TermStructure], segments: Array) -> Array | None:
+        """Return dL/dU of each interaction, ``(n, n_conformers)`` or ``(1, n_conformers)``; None for 1.
+
+        Args:
+            terms: to which the interactions belong.
+            segments: of each interaction, the place of its system; systems are counted on from term to term.
+        """
         if self.cotangents is None:
             return None
-        cotangents = self.cotangents[term.name]
-        return cotangents if cotangents.shape[0] == 1 else self.backend.take(cotangents, systems)
+        of_terms = [self.cotangents[term.name] for term in terms]
+        if of_terms[0].shape[0] == 1 and all(each is of_terms[0] for each in of_terms):
+            return of_terms[0]
+        xp, shape = self.backend.namespace, (self.structure.n_systems, self.x.shape[2])
+        return self.backend.take(_joined(xp, [xp.broadcast_to(each, shape) for each in of_terms]), segments)
 
-    def columns(self, term: TermStructure) -> tuple[Array, ...]:
-        return parameter_columns(self.backend.namespace, term, self.arrays, self.tables[term.table])
-
-    def pulled_back(self, term: TermStructure, du_dp: Sequence[Array]) -> tuple[str, Array]:
-        """Return the table of a term and dL/d table, from dL/dp of each interaction, ``(n, ...)`` for each column."""
-        joined = self.backend.namespace.concat(list(du_dp), axis=1)
+    def pulled_back(self, term: TermStructure, du_dp: Array) -> tuple[str, Array]:
+        """Return the table of a term and dL/d table, from dL/dp of each interaction, ``(n, n_columns)``."""
         mapping, n_params = mapping_of(term, self.arrays), self.tables[term.table].shape[0]
-        return term.table, mapping.pullback(joined, n_params)
+        return term.table, mapping.pullback(du_dp, n_params)
+
+
+def _joined(xp: Any, arrays: Sequence[Array]) -> Array:
+    return arrays[0] if len(arrays) == 1 else xp.concat(list(arrays))
 
 
 def _weighted(weight: Array | None, values: Array) -> Array:
@@ -103,29 +123,54 @@ def _weighted(weight: Array | None, values: Array) -> Array:
     return weight * values if values.ndim == 2 else weight[:, None, :] * values
 
 
-def _bonded_terms(
-    inputs: _Inputs, terms: Sequence[TermStructure], found: dict[str, Array], by_table: list[tuple[str, Array]]
-) -> Array:
-    """Add the energies and dL/d table of bonded terms to what is found, and return dL/dx."""
-    backend, arrays = inputs.backend, inputs.arrays
-    xp, n_atoms = backend.namespace, inputs.x.shape[1]
-    each_atoms = [atoms_of(backend, term, arrays) for term in terms]
-    atoms = xp.concat([atoms for atoms, _ in each_atoms])
-    gathered, gradients, start = backend.take(inputs.x, atoms, axis=1), [], 0
-    for term, (own, arity) in zip(terms, each_atoms, strict=True):
-        stop = start + own.shape[0]
-        corners, start = corners_of(gathered[:, start:stop, :], arity), stop
-        bonded, taken, settings = BONDED[term.form], form(term.form).coordinates, dict(term.settings)
-        q, states = measure(xp, taken, corners)
-        columns = inputs.columns(term)
-        each, du_dq, du_dp = bonded.derivatives(xp, *q, *columns, **settings)
-        found[term.name] = by_system(backend, inputs.structure, term, arrays, each)
-        weight = inputs.weight(term, systems_of(term, arrays))
-        gradients += pull_back(xp, taken, states, [_weighted(weight, du) for du in du_dq], arity)
-        if inputs.of_tables:
-            summed = [xp.sum(_weighted(weight, du), axis=-1) for du in du_dp]
-            by_table.append(inputs.pulled_back(term, [du[:, None] if du.ndim == 1 else du for du in summed]))
-    return sum_by_atom(backend, xp.concat(gradients, axis=1), atoms, n_atoms)
+class _Bonded:
+    """Bonded terms of one form with the same settings."""
+
+    def __init__(self, inputs: _Inputs, terms: tuple[TermStructure, ...]) -> None:
+        self.inputs, self.terms = inputs, terms
+        self.backend, self.xp = inputs.backend, inputs.backend.namespace
+        self.form = form(terms[0].form)
+        parameters = [mapped(self.xp, term, inputs.arrays, inputs.tables[term.table]) for term in terms]
+        self.sizes = [each.shape[0] for each in parameters]
+        self.parameters = _joined(self.xp, parameters)
+
+    def total(self, found: dict[str, Array], by_table: list[tuple[str, Array]]) -> Array:
+        """Add the terms' energies and dL/d table to what is found, and return dL/dx."""
+        inputs, xp, n_systems = self.inputs, self.xp, self.inputs.structure.n_systems
+        systems = [inputs.arrays[f"{term.name}/systems"] + at * n_systems for at, term in enumerate(self.terms)]
+        atoms = _joined(xp, [inputs.arrays[f"{term.name}/atoms"] for term in self.terms])
+        rows = {
+            "atoms": xp.reshape(atoms, (-1, self.form.arity)),
+            "sums": _joined(xp, systems),
+            "parameters": self.parameters,
+        }
+        sums, each = self.backend.in_blocks(self._block, rows, inputs.block)
+        start = 0
+        for at, (term, size) in enumerate(zip(self.terms, self.sizes, strict=True)):
+            found[term.name] = sums["energy"][at * n_systems : (at + 1) * n_systems, :]
+            if inputs.of_tables:
+                by_table.append(inputs.pulled_back(term, each["du_dp"][start : start + size, :]))
+            start += size
+        return sums["x"]
+
+    def _block(self, rows: Arrays) -> tuple[Sums, Rows]:
+        """Return what some of the interactions add to each sum, and dL/dp of each of them."""
+        backend, xp, inputs = self.backend, self.xp, self.inputs
+        arity, taken, settings = self.form.arity, self.form.coordinates, dict(self.terms[0].settings)
+        atoms = by_corner(xp, rows["atoms"], arity)
+        q, states = measure(xp, taken, corners_of(backend.take(inputs.x, atoms, axis=1), arity))
+        columns = columns_of(xp, self.terms[0], rows["parameters"])
+        each, du_dq, du_dp = BONDED[self.form.name].derivatives(xp, *q, *columns, **settings)
+        weight = inputs.weight(self.terms, rows["sums"])
+        gradients = pull_back(xp, taken, states, [_weighted(weight, du) for du in du_dq], arity)
+        sums = {
+            "energy": sum_by_segment(backend, rows["sums"], each, len(self.terms) * inputs.structure.n_systems),
+            "x": sum_by_atom(backend, xp.concat(gradients, axis=1), atoms, inputs.x.shape[1]),
+        }
+        if not inputs.of_tables:
+            return sums, {}
+        summed = [xp.sum(_weighted(weight, du), axis=-1) for du in du_dp]
+        return sums, {"du_dp": xp.concat([du[:, None] if du.ndim == 1 else du for du in summed], axis=1)}
 
 
 class _Pairs:
@@ -138,7 +183,7 @@ class _Pairs:
         self.mixings = [
             NONBONDED[term.form].mixing_of(settings) for term, settings in zip(terms, self.settings, strict=True)
         ]
-        self.columns = [inputs.columns(term) for term in terms]
+        self.columns = [parameter_columns(self.xp, term, inputs.arrays, inputs.tables[term.table]) for term in terms]
         each = zip(self.mixings, self.columns, strict=True)
         of_terms = [mixing.variables(self.xp, *columns) for mixing, columns in each]
         self.variables = self.xp.stack([variable for variables in of_terms for variable in variables])
@@ -154,25 +199,25 @@ class _Pairs:
         for term in self.terms:
             if term.overrides:
                 rows |= {f"{term.name}/{name}": arrays[f"{term.name}/{name}"] for name in ("overridden", "override")}
-        block = max(_BLOCK // max(self.inputs.x.shape[2], 1), _FEWEST_PAIRS)
-        sums = self.backend.sum_blocks(self._block, rows, block)
+        sums, _ = self.backend.in_blocks(self._block, rows, self.inputs.block)
         for term, mixing, columns, place in zip(self.terms, self.mixings, self.columns, self.places, strict=True):
             found[term.name] = sums[f"{term.name}/energy"]
             if not self.inputs.of_tables:
                 continue
             cotangents = tuple(sums[f"variables/{at}"] for at in range(place.start, place.stop))
-            by_table.append(self.inputs.pulled_back(term, mixing.variables_pullback(self.xp, columns, cotangents)))
+            of_columns = mixing.variables_pullback(self.xp, columns, cotangents)
+            by_table.append(self.inputs.pulled_back(term, self.xp.concat(list(of_columns), axis=1)))
             if term.overrides:
                 by_table.append((term.overrides, sums[f"{term.name}/overrides"]))
         return sums["x"]
 
-    def _block(self, rows: Arrays) -> Sums:
+    def _block(self, rows: Arrays) -> tuple[Sums, Rows]:
         """Return what some of the pairs add to each sum."""
         backend, xp, inputs = self.backend, self.xp, self.inputs
         both, rows_of_both = by_corner(xp, rows["atoms"], 2), by_corner(xp, rows["rows"], 2)
-        distance = COORDINATES["distance"]
-        r, state = distance.forward(xp, corners_of(backend.take(inputs.x, both, axis=1), 2))
+        r, state = distance(xp, corners_of(backend.take(inputs.x, both, axis=1), 2))
         first, second = corners_of(backend.take(self.variables, rows_of_both, axis=1), 2)
+        distances = Distances.of(xp, r)
         sums: Sums = {}
         slopes = []
         n = r.shape[0]
@@ -180,20 +225,20 @@ class _Pairs:
             place = self.places[number]
             at = range(place.start, place.stop)
             ends = tuple(first[each, ...] for each in at), tuple(second[each, ...] for each in at)
-            each, du_dr, by_pair = self._one(number, r, rows, *ends)
-            sums[f"{term.name}/energy"] = sum_by_system(backend, inputs.structure, rows["systems"], each)
-            weight = inputs.weight(term, rows["systems"])
+            each, du_dr, by_pair = self._one(number, distances, rows, *ends)
+            sums[f"{term.name}/energy"] = sum_by_segment(backend, rows["systems"], each, inputs.structure.n_systems)
+            weight = inputs.weight((term,), rows["systems"])
             slopes.append(_weighted(weight, du_dr))
             if inputs.of_tables:
                 summed = tuple(xp.sum(_weighted(weight, du), axis=1, keepdims=True) for du in by_pair)
                 sums |= self._of_parameters(number, rows, summed, *ends, rows_of_both)
-        gradient, _ = distance.pullback(xp, state, reduce(add, slopes))
+        gradient = distance_gradient(xp, state, reduce(add, slopes))
         n_atoms = inputs.x.shape[1]
         of_first, of_second = (sum_by_atom(backend, gradient, ends, n_atoms) for ends in (both[:n], both[n:]))
-        return sums | {"x": of_first - of_second}
+        return sums | {"x": of_first - of_second}, {}
 
     def _one(
-        self, number: int, r: Array, rows: Arrays, first: Variables, second: Variables
+        self, number: int, distances: Distances, rows: Arrays, first: Variables, second: Variables
     ) -> tuple[Array, Array, Sequence[Array]]:
         """Return U, dU/dr and dU/d mixed parameters of a term's pairs, ``(n, n_conformers)`` each."""
         term, settings = self.terms[number], self.settings[number]
@@ -201,7 +246,7 @@ class _Pairs:
         if term.overrides:
             mixed = overridden(self.xp, term.name, rows, self.inputs.tables[term.overrides], mixed)
         kept = rows[str(form(term.form).exceptions)]
-        return PairEnergy(self.backend, term.form, settings).derivatives(r, kept, rows["excepted"], *mixed)
+        return PairEnergy(self.backend, term.form, settings).derivatives(distances, kept, rows["excepted"], *mixed)
 
     def _of_parameters(
         self, number: int, rows: Arrays, by_pair: Variables, first: Variables, second: Variables, rows_of_both: Array

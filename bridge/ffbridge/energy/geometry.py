@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ffbridge.backend import Array
-from ffbridge.energy.vectors import cross, cross_square, dot, norm, over, root
+from ffbridge.energy.vectors import are_across, cross, dot, norm, over, root
 from ffbridge.forms import InternalCoordinate
 
-__all__ = ["COORDINATES", "Coordinate", "angle", "dihedral", "distance", "measure", "pull_back"]
+__all__ = ["COORDINATES", "Coordinate", "angle", "dihedral", "distance", "distance_gradient", "measure", "pull_back"]
 
 
 def _same(q: Any, move: Any) -> Any:
@@ -47,26 +47,39 @@ def distance(xp: Any, corners: Sequence[Array]) -> tuple[Array, Any]:
     return r, (between, r)
 
 
-def _distance_pullback(xp: Any, state: Any, du_dr: Array) -> list[Array]:
+def distance_gradient(xp: Any, state: Any, du_dr: Array) -> Array:
+    """Return dU/dx of the first atom; that of the second is its negative."""
     between, r = state
-    gradient = over(xp, du_dr, r) * between
+    return over(xp, du_dr, r) * between
+
+
+def _distance_pullback(xp: Any, state: Any, du_dr: Array) -> list[Array]:
+    gradient = distance_gradient(xp, state, du_dr)
     return [gradient, -gradient]
 
 
 def angle(xp: Any, corners: Sequence[Array]) -> tuple[Array, Any]:
     """Return the angle at the second atom [rad], by atan2(|u × v|, u · v): accurate at 0 and π, where acos is not."""
     u, v = corners[0] - corners[1], corners[2] - corners[1]
-    normal, uu, vv = cross(xp, u, v), dot(xp, u, u), dot(xp, v, v)
-    sine, cosine = root(xp, cross_square(xp, normal, uu, vv)), dot(xp, u, v)
+    normal, cosine = cross(xp, u, v), dot(xp, u, v)
+    square = dot(xp, normal, normal)
+    bent = are_across(xp, square, cosine)
+    sine = xp.where(bent, xp.sqrt(xp.where(bent, square, 1.0)), 0.0)
     undefined = (sine == 0) & (cosine == 0)
-    return xp.atan2(sine, xp.where(undefined, 1.0, cosine)), (u, v, normal, uu * sine, vv * sine)
+    return xp.atan2(sine, xp.where(undefined, 1.0, cosine)), (u, v, bent, sine, cosine)
 
 
 def _angle_pullback(xp: Any, state: Any, du_dtheta: Array) -> list[Array]:
-    """Each end moves the angle when it moves at right angles to its arm, in the plane of the three atoms."""
-    u, v, normal, uu_sine, vv_sine = state
-    first = over(xp, du_dtheta, uu_sine) * cross(xp, u, normal)
-    last = over(xp, du_dtheta, vv_sine) * cross(xp, normal, v)
+    """Each end moves the angle when it moves at right angles to its arm, in the plane of the three atoms.
+
+    dθ/du = (u (u · v)/|u|² - v)/|u × v|, and the same for v.
+    """
+    u, v, bent, sine, cosine = state
+    # What is divided by infinity is 0.
+    sine, uu, vv = (xp.where(bent, each, float("inf")) for each in (sine, dot(xp, u, u), dot(xp, v, v)))
+    slope = du_dtheta / sine
+    along = slope * cosine
+    first, last = (along / uu) * u - slope * v, (along / vv) * v - slope * u
     return [first, -first - last, last]
 
 
@@ -74,27 +87,24 @@ def dihedral(xp: Any, corners: Sequence[Array]) -> tuple[tuple[Array, Array], An
     """Return (cos φ, sin φ) of the dihedral about the middle bond, IUPAC sign as in OpenMM; φ = 0 where undefined."""
     b1, b2, b3 = corners[1] - corners[0], corners[2] - corners[1], corners[3] - corners[2]
     m, n, square = cross(xp, b1, b2), cross(xp, b2, b3), dot(xp, b2, b2)
-    mm = cross_square(xp, m, dot(xp, b1, b1), square)
-    nn = cross_square(xp, n, square, dot(xp, b3, b3))
+    mm, nn, before, after = dot(xp, m, m), dot(xp, n, n), dot(xp, b1, b2), dot(xp, b3, b2)
     length = root(xp, square)
     x, y = dot(xp, m, n), length * dot(xp, b1, n)
     both = x * x + y * y
-    defined = (mm * nn > 0) & (both > 0)
-    scale = 1.0 / xp.sqrt(xp.where(defined, both, 1.0))
+    defined = are_across(xp, mm, before) & are_across(xp, nn, after) & (both > 0)
     # What is divided by infinity is 0.
-    mm, nn = (xp.where(defined, each, float("inf")) for each in (mm, nn))
-    q = xp.where(defined, x * scale, 1.0), xp.where(defined, y * scale, 0.0)
-    return q, (b1, b2, b3, m, n, mm, nn, square, length)
+    mm, nn, square, both = (xp.where(defined, each, float("inf")) for each in (mm, nn, square, both))
+    scale = 1.0 / xp.sqrt(both)
+    q = xp.where(defined, x * scale, 1.0), y * scale
+    return q, (m, n, length / mm, length / nn, before / square, after / square)
 
 
 def _dihedral_pullback(xp: Any, state: Any, du_dphi: Array) -> list[Array]:
     """After A. Blondel and M. Karplus, J. Comput. Chem. 17, 1132 (1996), Eq. 27."""
-    b1, b2, b3, m, n, mm, nn, square, length = state
-    first = -(du_dphi * length / mm) * m
-    last = du_dphi * length / nn * n
-    before, after = over(xp, dot(xp, b1, b2), square), over(xp, dot(xp, b3, b2), square)
-    tilt = before * first - after * last
-    return [first, -first - tilt, tilt - last, last]
+    m, n, of_m, of_n, before, after = state
+    first, last = (du_dphi * of_m) * m, (du_dphi * of_n) * n
+    tilt = before * first + after * last
+    return [-first, first + tilt, -tilt - last, last]
 
 
 def _dihedral_tangent(q: tuple[Array, Array], move: Array) -> tuple[Array, Array]:

@@ -50,12 +50,12 @@ def lennard_jones(xp: Any, settings: Settings, r: Array, sigma: Array, epsilon: 
 def _lennard_jones_derivatives(xp: Any, settings: Settings, r: Array, sigma: Array, epsilon: Array) -> PairDerivatives:
     inverse = 1.0 / r
     ratio = sigma * inverse
-    sixth = _sixth_power(ratio)
-    shape = 4.0 * sixth * (sixth - 1.0)
-    # dU/dσ, r/σ times what is r dU/dr but for its sign, is written with σ⁵, so that σ = 0 gives 0.
     square = ratio * ratio
-    steep = (24.0 * epsilon) * (2.0 * sixth - 1.0) * inverse
-    return epsilon * shape, -steep * sixth, (steep * (square * square * ratio), shape)
+    fourth = square * square
+    sixth = fourth * square
+    # dU/dσ, -r/σ times dU/dr, is written with σ⁵, so that σ = 0 gives 0.
+    shape, steep = sixth * (4.0 * sixth - 4.0), (epsilon * inverse) * (48.0 * sixth - 24.0)
+    return epsilon * shape, -(steep * sixth), (steep * (fourth * ratio), shape)
 
 
 def _sixth_power(ratio: Array) -> Array:

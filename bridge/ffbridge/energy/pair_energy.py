@@ -4,13 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ffbridge.backend import Array, Backend
 from ffbridge.energy.methods import METHODS, Method
 from ffbridge.energy.nonbonded import NONBONDED
 
-__all__ = ["PairEnergy"]
+__all__ = ["Distances", "PairEnergy"]
+
+
+class Distances(NamedTuple):
+    """Distances of pairs, ``(n_pairs, n_conformers)`` each, as all terms over these pairs take them for derivatives.
+
+    Attributes:
+        apart: where atoms do not coincide.
+        safe: the distances, 1 where atoms coincide [nm].
+        counted: what derivatives are multiplied by: 1, and 0 where atoms coincide.
+    """
+
+    apart: Array
+    safe: Array
+    counted: Array
+
+    @classmethod
+    def of(cls, xp: Any, r: Array) -> Distances:
+        """Make them of distances [nm]."""
+        apart, safe = _apart(xp, r)
+        return cls(apart, safe, xp.astype(apart, r.dtype))
+
+
+def _apart(xp: Any, r: Array) -> tuple[Array, Array]:
+    """Return where atoms are apart, and distances that are 1 where they are not."""
+    apart = r > 0
+    return apart, xp.where(apart, r, 1.0)
 
 
 @dataclass(frozen=True)
@@ -36,17 +62,18 @@ class PairEnergy:
             excepted: which pairs are exceptions, ``(n_pairs, 1) bool``.
             parameters: of each pair, ``(n_pairs, 1)``.
         """
-        xp, apart, safe = self._safe(r)
+        xp = self.backend.namespace
+        apart, safe = _apart(xp, r)
         each = kept * NONBONDED[self.form].energy(xp, self.settings, safe, *parameters)
         if method := self._method:
             each = each * method.evaluate(self.backend, self.settings, safe, excepted)
         return self._with_coincident(apart, kept, each)
 
     def derivatives(
-        self, r: Array, kept: Array, excepted: Array, *parameters: Array
+        self, distances: Distances, kept: Array, excepted: Array, *parameters: Array
     ) -> tuple[Array, Array, Sequence[Array]]:
         """Return U, dU/dr and dU/d parameters, ``(n_pairs, n_conformers)`` each; arguments as for :meth:`energy`."""
-        xp, apart, safe = self._safe(r)
+        xp, apart, safe = self.backend.namespace, distances.apart, distances.safe
         u, du_dr, du_dp = NONBONDED[self.form].derivatives(xp, self.settings, safe, *parameters)
         if method := self._method:
             of_pairs = (self.backend, self.settings, safe, excepted)
@@ -54,7 +81,7 @@ class PairEnergy:
             du_dr = du_dr * factor + u * method.differentiate(*of_pairs)
             u, du_dp = u * factor, tuple(du * factor for du in du_dp)
         # Distances are safe, so what is left out is finite.
-        counted = kept * xp.astype(apart, kept.dtype)
+        counted = kept * distances.counted
         return self._with_coincident(apart, kept, kept * u), counted * du_dr, [counted * du for du in du_dp]
 
     def _with_coincident(self, apart: Array, kept: Array, each: Array) -> Array:
@@ -66,9 +93,3 @@ class PairEnergy:
     def _method(self) -> Method | None:
         """The method that multiplies the form's energy by a factor; None if there is no factor."""
         return METHODS.get(self.settings["method"])
-
-    def _safe(self, r: Array) -> tuple[Any, Array, Array]:
-        """Return the namespace, where atoms are apart, and distances that are 1 where they are not."""
-        xp = self.backend.namespace
-        apart = r > 0
-        return xp, apart, xp.where(apart, r, 1.0)

@@ -16,7 +16,7 @@ from typing import Any
 from ffbridge.backend import Array, Backend
 from ffbridge.energy.bonded import BONDED
 from ffbridge.energy.geometry import COORDINATES
-from ffbridge.energy.pair_energy import PairEnergy
+from ffbridge.energy.pair_energy import Distances, PairEnergy
 from ffbridge.forms import form
 
 __all__ = ["bonded_energy", "measured", "pair_energies"]
@@ -71,7 +71,8 @@ def pair_energies(evaluate: PairEnergy, r: Array, kept: Array, excepted: Array, 
     xp = evaluate.backend.namespace
 
     def rule(inputs: Sequence[Array], tangents: Sequence[Array | None]) -> tuple[Array, Array]:
-        u, du_dr, du_dp = evaluate.derivatives(*inputs)
+        r, *others = inputs
+        u, du_dr, du_dp = evaluate.derivatives(Distances.of(xp, r), *others)
         along, _, _, *of_parameters = tangents
         moves = [] if along is None else [du_dr * along]
         return u, reduce(add, moves + _of_parameters(xp, du_dp, of_parameters))

@@ -20,7 +20,7 @@ from ffbridge.forms import form
 from ffbridge.mapping import MAPPINGS, Linear
 from ffbridge.mapping import Mapping as ParameterMapping
 
-__all__ = ["atoms_of", "by_system", "energies", "mapping_of", "parameter_columns", "sum_by_system", "systems_of"]
+__all__ = ["by_system", "columns_of", "energies", "mapped", "mapping_of", "parameter_columns", "sum_by_segment"]
 
 Arrays = Mapping[str, Array]
 
@@ -71,34 +71,42 @@ def mapping_of(term: TermStructure, arrays: Arrays) -> ParameterMapping:
 
 def parameter_columns(xp: Any, term: TermStructure, arrays: Arrays, table: Array) -> tuple[Array, ...]:
     """Return the parameters of each interaction, p = M θ: one array ``(n_terms, 1)`` for each column of the table."""
-    return _columns(xp, term, mapping_of(term, arrays).apply(table))
+    return columns_of(xp, term, mapped(xp, term, arrays, table))
 
 
-def _columns(xp: Any, term: TermStructure, parameters: Array) -> tuple[Array, ...]:
-    """Return the columns ``(n, 1)`` each, ready to meet ``(n, n_conformers)``; one with a shape is ``(n, *shape)``.
+def mapped(xp: Any, term: TermStructure, arrays: Arrays, table: Array) -> Array:
+    """Return the parameters of each interaction, p = M θ, ``(n_terms, n_columns)``.
 
     A weighted sum of equal whole numbers is whole up to rounding, so the integer columns of a linear mapping are
     rounded.
     """
+    values = mapping_of(term, arrays).apply(table)
+    columns = form(term.form).columns
+    if term.mapping != Linear.kind or not any(column.integer for column in columns):
+        return values
+    split = zip(columns, columns_of(xp, term, values), strict=True)
+    return xp.concat([xp.round(each) if column.integer else each for column, each in split], axis=1)
+
+
+def columns_of(xp: Any, term: TermStructure, parameters: Array) -> tuple[Array, ...]:
+    """Return the columns ``(n, 1)`` each, ready to meet ``(n, n_conformers)``; one with a shape is ``(n, *shape)``."""
     columns, start = [], 0
     for column in form(term.form).columns:
         lengths = tuple(dict(term.settings)[name] for name in column.shape) if column.shape else ()
         stop = start + prod(lengths)
         values = parameters[:, start:stop]
-        if lengths:
-            values = xp.reshape(values, (-1, *lengths))
-        columns.append(xp.round(values) if column.integer and term.mapping == Linear.kind else values)
+        columns.append(xp.reshape(values, (-1, *lengths)) if lengths else values)
         start = stop
     return tuple(columns)
 
 
 def _corners(backend: Backend, term: TermStructure, arrays: Arrays, x: Array) -> list[Array]:
     """Return the positions of each atom of the interactions, ``(3, n, n_conformers)`` each."""
-    atoms, arity = atoms_of(backend, term, arrays)
+    atoms, arity = _atoms_of(backend, term, arrays)
     return corners_of(backend.take(x, atoms, axis=1), arity)
 
 
-def atoms_of(backend: Backend, term: TermStructure, arrays: Arrays) -> tuple[Array, int]:
+def _atoms_of(backend: Backend, term: TermStructure, arrays: Arrays) -> tuple[Array, int]:
     """Return the atoms of the interactions, corner after corner, and how many an interaction has."""
     arity = 2 if term.pairs else form(term.form).arity
     return by_corner(backend.namespace, arrays[f"{term.pairs or term.name}/atoms"], arity), arity
@@ -120,18 +128,13 @@ def _excepted(term: TermStructure, arrays: Arrays) -> Array:
     return arrays[f"{term.pairs}/excepted"]
 
 
-def systems_of(term: TermStructure, arrays: Arrays) -> Array:
-    """Return the system of each interaction, ``(n,)``."""
-    return arrays[f"{term.pairs or term.name}/systems"]
-
-
 def by_system(backend: Backend, structure: Structure, term: TermStructure, arrays: Arrays, each: Array) -> Array:
     """Return the sum over the interactions of each system, ``(n_systems, n_conformers)``."""
-    return sum_by_system(backend, structure, systems_of(term, arrays), each)
+    return sum_by_segment(backend, arrays[f"{term.pairs or term.name}/systems"], each, structure.n_systems)
 
 
-def sum_by_system(backend: Backend, structure: Structure, systems: Array, each: Array) -> Array:
-    """Return the sum of interactions ``(n, n_conformers)`` over those of each system, from the system of each."""
-    if structure.n_systems == 1:
+def sum_by_segment(backend: Backend, segments: Array, each: Array, n_segments: int) -> Array:
+    """Return the sums of interactions ``(n, n_conformers)`` over those of each segment, from the segment of each."""
+    if n_segments == 1:
         return backend.namespace.sum(each, axis=0, keepdims=True)
-    return backend.segment_sum(each, systems, structure.n_systems)
+    return backend.segment_sum(each, segments, n_segments)

@@ -6,7 +6,7 @@ from typing import Any
 
 from ffbridge.backend import Array
 
-__all__ = ["cross", "cross_square", "dot", "norm", "over", "root"]
+__all__ = ["are_across", "cross", "dot", "norm", "over", "root"]
 
 
 def dot(xp: Any, a: Array, b: Array) -> Array:
@@ -20,10 +20,9 @@ def cross(xp: Any, a: Array, b: Array) -> Array:
     return xp.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
 
 
-def cross_square(xp: Any, normal: Array, aa: Array, bb: Array) -> Array:
-    """Return |a × b|² from a × b, a · a and b · b; 0 where a and b are parallel but for rounding: ≤ (4 ε |a| |b|)²."""
-    square = dot(xp, normal, normal)
-    return xp.where(square > (4 * xp.finfo(square.dtype).eps) ** 2 * aa * bb, square, 0.0)
+def are_across(xp: Any, normal_square: Array, along: Array) -> Array:
+    """Return where a and b are not parallel but for rounding, |a × b| > 4 ε |a · b|, from |a × b|² and a · b."""
+    return normal_square > (4 * xp.finfo(along.dtype).eps * along) ** 2
 
 
 def norm(xp: Any, vector: Array) -> Array:

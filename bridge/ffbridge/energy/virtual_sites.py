@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ffbridge.backend import Array
-from ffbridge.energy.vectors import cross, cross_square, dot, norm, over, root
+from ffbridge.energy.vectors import are_across, cross, dot, norm, over, root
 
 __all__ = ["SITES", "SiteForm", "local_coordinates", "out_of_plane", "two_particle"]
 
@@ -115,8 +115,9 @@ def _frame(xp: Any, settings: Settings, parents: Sequence[Array]) -> _Frame:
         sum(weight * each for weight, each in zip(settings[name][1:], differences, strict=True)) for name in _WEIGHTS
     )
     normal = cross(xp, first, second)
-    square, other = dot(xp, first, first), dot(xp, second, second)
-    lengths = root(xp, square), root(xp, cross_square(xp, normal, square, other))
+    square, normal_square = dot(xp, first, first), dot(xp, normal, normal)
+    across = are_across(xp, normal_square, dot(xp, first, second))
+    lengths = root(xp, square), root(xp, xp.where(across, normal_square, 0.0))
     x, z = (over(xp, vector, length) for vector, length in zip((first, normal), lengths, strict=True))
     return _Frame(parents[0] + of_origin, first, second, x, z, *lengths)
 
