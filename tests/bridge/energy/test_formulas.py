@@ -133,8 +133,9 @@ def test_buckingham_has_the_catastrophe_that_the_standard_states():
     assert energy[0] < -1e6
 
 
-def test_a_pair_without_size_has_no_double_exponential_energy():
-    inputs = (xp, SETTINGS, column(0.3), column(0.0), column(0.7))
+@pytest.mark.parametrize("r_min", [0.0, -0.2])
+def test_a_pair_without_size_has_no_double_exponential_energy(r_min):
+    inputs = (xp, SETTINGS, column(0.3), column(r_min), column(0.7))
     assert NONBONDED["double_exponential"].energy(*inputs) == 0
     _, slope, by_parameter = NONBONDED["double_exponential"].derivatives(*inputs)
     assert [slope, *by_parameter] == [0, 0, 0]
