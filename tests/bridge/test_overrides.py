@@ -75,11 +75,11 @@ def test_the_listed_parameters_are_in_place_of_the_mixed_ones():
 def test_each_pair_of_types_has_its_own_row():
     """Listed are pairs with equal sums, in another order than sorted; and the types of a pair come in either order."""
     listed = [[1, 2], [0, 3], [1, 1], [0, 2]]
-    types = np.array([0, 1, 2, 3, 1], dtype=np.int32)
-    atoms = np.arange(5, dtype=np.int32)
+    types = np.array([0, 1, 2, 3, 1, 4], dtype=np.int32)  # the last stands in no listed pair
+    atoms = np.arange(6, dtype=np.int32)
     settings, own = {"method": "no_cutoff"}, fb.Overrides("nbfix", np.array(listed, dtype=np.int32))
     whole = fb.Term("lennard_jones", atoms[:, None], "vdw", fb.Select(types), settings, own)
-    pairs = np.array(list(permutations(range(5), 2)), dtype=np.int32)
+    pairs = np.array(list(permutations(range(6), 2)), dtype=np.int32)
     expected = [listed.index(both) if (both := sorted(types[pair].tolist())) in listed else -1 for pair in pairs]
     assert overriding_rows(whole, pairs).tolist() == expected
     assert set(expected) == {-1, 0, 1, 2, 3}
