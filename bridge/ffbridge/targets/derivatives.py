@@ -19,6 +19,7 @@ __all__ = [
     "energies_and_forces",
     "hessian_rows",
     "hessian_values",
+    "in_chunks",
     "is_tracked",
 ]
 
@@ -63,7 +64,7 @@ def energies_and_forces(U: Potential, x: Array, tables: Tables | None = None) ->
         return _energies_and_forces(U, x, {**others, **dict(zip(names, values, strict=True))})
 
     again = None
-    if tracked and x.ndim == 3 and x.shape[0] > n_rows and get_backend(U.engine.backend) is U.host:
+    if tracked and x.ndim == 3 and x.shape[0] > n_rows and in_chunks(U):
         again = U.host.recomputed(with_tables)
     if again is None:
         energies, forces = with_tables(x, *tracked.values())
@@ -73,6 +74,15 @@ def energies_and_forces(U: Potential, x: Array, tables: Tables | None = None) ->
     chunks = [again(x[start : start + n_rows], *tracked.values()) for start in range(0, int(x.shape[0]), n_rows)]
     energies, forces = (U.host.namespace.concat(each, axis=0) for each in zip(*chunks, strict=True))
     return energies, forces
+
+
+def in_chunks(U: Potential) -> bool:
+    """Return whether forces are evaluated a chunk of conformers at a time: where the host would keep all of them."""
+    return get_backend(U.engine.backend) is U.host and U.host.recomputed(_nothing) is not None
+
+
+def _nothing() -> tuple[Array, ...]:
+    return ()
 
 
 def _energies_and_forces(U: Potential, x: Array, tables: Tables) -> tuple[Array, ...]:

@@ -19,6 +19,7 @@ from ffbridge.exchange import share
 from ffbridge.potential import Potential
 from ffbridge.registry import backend_of
 from ffbridge.snapshot import snapshot
+from ffbridge.targets.derivatives import in_chunks
 from ffbridge.term import Term
 
 __all__ = ["grouped", "with_systems"]
@@ -27,6 +28,10 @@ Numbered = Sequence[tuple[int, int, Any]]
 
 WASTE = 2.0
 """How many times the atoms that are needed may be evaluated before targets are grouped."""
+
+ATOMS_OF_A_GROUP = 2**11
+"""Atoms of a potential that is evaluated a chunk of conformers at a time (:mod:`ffbridge.targets.derivatives`): with
+more, a chunk has so few conformers that loops over them are short, and a conformer costs twice as much."""
 
 
 def grouped(U: Potential, targets: Numbered) -> list[tuple[Potential, list[tuple[int, int, Any]]]]:
@@ -44,16 +49,29 @@ def grouped(U: Potential, targets: Numbered) -> list[tuple[Potential, list[tuple
     for _, system, target in targets:
         counts[system] += len(target.energies)
     if counts.max() * sizes.sum() <= WASTE * (counts * sizes).sum():
+        groups = [np.arange(len(sizes))]
+    else:
+        # Within a group numbers differ by less than a factor of 2.
+        group = np.floor(np.log2(np.maximum(counts, 1))).astype(np.int64)
+        groups = [np.flatnonzero((group == number) & (counts > 0)) for number in np.unique(group[counts > 0])]
+    if in_chunks(U) and any(getattr(target, "forces", None) is not None for _, _, target in targets):
+        groups = [part for systems in groups for part in _parts(systems, sizes)]
+    if len(groups) == 1 and len(groups[0]) == len(sizes):
         return [(U, list(targets))]
-    # Within a group numbers differ by less than a factor of 2.
-    group = np.floor(np.log2(np.maximum(counts, 1))).astype(np.int64)
     found = []
-    for number in np.unique(group[counts > 0]):
-        systems = np.flatnonzero((group == number) & (counts > 0))
+    for systems in groups:
         new = {int(old): place for place, old in enumerate(systems)}
         own = Potential(with_systems(U.bundle, systems), U.engine, U.host)
         found.append((own, [(n, new[system], target) for n, system, target in targets if system in new]))
     return found
+
+
+def _parts(systems: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return systems in parts of about equal numbers of atoms, `ATOMS_OF_A_GROUP` or few more in each."""
+    atoms = sizes[systems]
+    n_parts = -(-int(atoms.sum()) // ATOMS_OF_A_GROUP)
+    part = ((np.cumsum(atoms) - atoms / 2) * n_parts // atoms.sum()).astype(np.int64)
+    return [systems[part == number] for number in np.unique(part)]
 
 
 def with_systems(bundle: Bundle, systems: NDArray[np.int64]) -> Bundle:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import ffbridge as fb
+from ffbridge.targets import grouping
 from ffbridge.targets.grouping import grouped, with_systems
 
 from .molecules import METHANOL, PEROXIDE, PEROXIDES, batch, conformers, methanol, noisy, peroxide
@@ -49,6 +50,23 @@ def test_systems_of_a_bundle_have_their_own_energies():
         found = fb.potential(with_systems(whole, np.array(systems)), "numpy").by_term(x[atoms])
         for name, energies in found.items():
             np.testing.assert_allclose(energies, each[name][systems], rtol=1e-12, atol=1e-12, err_msg=name)
+
+
+def test_many_systems_with_forces_are_parted_where_conformers_go_in_chunks(monkeypatch):
+    """In PyTorch, which would keep all; the loss and its derivatives are those of one potential."""
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    both, tables = batch(*[PEROXIDE] * 5), changed(batch(*[PEROXIDE] * 5).tables)
+    targets = [conformers(PEROXIDE, noisy(peroxide(), 4, seed=seed), name=str(seed)) for seed in range(5)]
+    plain = [conformers(PEROXIDE, noisy(peroxide(), 4), name=str(seed), forces=False) for seed in range(5)]
+    whole = fb.targets.objective(targets, fb.potential(both, "torch"), systems=range(5))
+    assert len(whole.constants) == 1
+    monkeypatch.setattr(grouping, "ATOMS_OF_A_GROUP", 8)
+    parted = fb.targets.objective(targets, fb.potential(both, "torch"), systems=range(5))
+    assert sorted(x.shape[-2] for x in parted.constants.values()) == [4, 8, 8]
+    for one, other in zip(gradient("torch", parted, tables).values(), gradient("torch", whole, tables).values()):  # noqa: B905
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+    assert len(fb.targets.objective(targets, fb.potential(both, "numpy"), systems=range(5)).constants) == 1
+    assert len(fb.targets.objective(plain, fb.potential(both, "torch"), systems=range(5)).constants) == 1
 
 
 @pytest.mark.parametrize("host", ["torch", "jax"])
