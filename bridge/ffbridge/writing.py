@@ -66,10 +66,9 @@ def remove_abandoned(temporary: Path) -> bool:
 
 def _target(file: Path) -> Path:
     """Return the file that is to be replaced: a link stays, and what it leads to is written."""
-    try:
-        target = file.resolve()
-    except RuntimeError as error:  # of Path.resolve, until Python 3.13
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(file)) from error
+    target = Path(os.path.realpath(file))
+    if target.is_symlink():  # what is still a link leads in a circle
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(file))
     if target.exists() and not target.is_file():
         # A rename would put a file in the place of a device or a pipe.
         raise OSError(errno.EINVAL, "it is there and is no regular file", os.fspath(file))

@@ -9,6 +9,7 @@ import resource
 import shutil
 import signal
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,8 @@ WRITERS = {
     "fb.save": (lambda path: fb.save(bundle(), path), BundleFileError),
     "fb.targets.save": (lambda path: fb.targets.save(targets(), path), TargetError),
 }
-by_writer = pytest.mark.parametrize("writer", WRITERS)
+without_arrow = pytest.mark.skipif(find_spec("pyarrow") is None, reason="pyarrow is not installed")
+by_writer = pytest.mark.parametrize("writer", ["fb.save", pytest.param("fb.targets.save", marks=without_arrow)])
 
 
 @by_writer
