@@ -133,12 +133,12 @@ def mutate_json_text(content: bytes, random: Random) -> bytes:
         return mutate_text(content, random)
     if random.random() < 0.15:
         return mutate_text(content, random)
-    for _ in range(random.choice((1, 1, 2, 3))):
-        value = mutate_json(value, random)
     try:
+        for _ in range(random.choice((1, 1, 2, 3))):
+            value = mutate_json(value, random)
         return json.dumps(value).encode()
     except (ValueError, RecursionError):
-        return content
+        return mutate_text(content, random)
 
 
 def mutate_bundle(content: bytes, random: Random) -> bytes:
