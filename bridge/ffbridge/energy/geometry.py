@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from ffbridge.backend import Array
-from ffbridge.energy.vectors import are_across, cross, dot, norm, over, root
+from ffbridge.energy.vectors import are_across, components, cross_components, dot, norm, over, root
 from ffbridge.forms import InternalCoordinate
 
 __all__ = ["COORDINATES", "Coordinate", "angle", "dihedral", "distance", "distance_gradient", "measure", "pull_back"]
@@ -61,7 +62,7 @@ def _distance_pullback(xp: Any, state: Any, du_dr: Array) -> list[Array]:
 def angle(xp: Any, corners: Sequence[Array]) -> tuple[Array, Any]:
     """Return the angle at the second atom [rad], by atan2(|u × v|, u · v): accurate at 0 and π, where acos is not."""
     u, v = corners[0] - corners[1], corners[2] - corners[1]
-    normal, cosine = cross(xp, u, v), dot(xp, u, v)
+    normal, cosine = cross_components(u, v), dot(xp, u, v)
     square = dot(xp, normal, normal)
     bent = are_across(xp, square, cosine)
     sine = xp.where(bent, xp.sqrt(xp.where(bent, square, 1.0)), 0.0)
@@ -85,8 +86,8 @@ def _angle_pullback(xp: Any, state: Any, du_dtheta: Array) -> list[Array]:
 
 def dihedral(xp: Any, corners: Sequence[Array]) -> tuple[tuple[Array, Array], Any]:
     """Return (cos φ, sin φ) of the dihedral about the middle bond, IUPAC sign as in OpenMM; φ = 0 where undefined."""
-    b1, b2, b3 = corners[1] - corners[0], corners[2] - corners[1], corners[3] - corners[2]
-    m, n, square = cross(xp, b1, b2), cross(xp, b2, b3), dot(xp, b2, b2)
+    b1, b2, b3 = (components(end - start) for start, end in pairwise(corners))
+    m, n, square = cross_components(b1, b2), cross_components(b2, b3), dot(xp, b2, b2)
     mm, nn, before, after = dot(xp, m, m), dot(xp, n, n), dot(xp, b1, b2), dot(xp, b3, b2)
     length = root(xp, square)
     x, y = dot(xp, m, n), length * dot(xp, b1, n)
@@ -102,7 +103,8 @@ def dihedral(xp: Any, corners: Sequence[Array]) -> tuple[tuple[Array, Array], An
 def _dihedral_pullback(xp: Any, state: Any, du_dphi: Array) -> list[Array]:
     """After A. Blondel and M. Karplus, J. Comput. Chem. 17, 1132 (1996), Eq. 27."""
     m, n, of_m, of_n, before, after = state
-    first, last = (du_dphi * of_m) * m, (du_dphi * of_n) * n
+    slopes = (du_dphi * of_m, m), (du_dphi * of_n, n)
+    first, last = (xp.stack([slope * each for each in vector]) for slope, vector in slopes)
     tilt = before * first + after * last
     return [-first, first + tilt, -tilt - last, last]
 

@@ -17,6 +17,7 @@ from ffbridge.backend import Array, Backend
 from ffbridge.energy.bonded import BONDED
 from ffbridge.energy.geometry import COORDINATES
 from ffbridge.energy.pair_energy import Distances, PairEnergy
+from ffbridge.energy.vectors import dot
 from ffbridge.forms import form
 
 __all__ = ["bonded_energy", "measured", "pair_energies"]
@@ -32,7 +33,7 @@ def measured(backend: Backend, kind: str, corners: Sequence[Array]) -> Any:
     def rule(corners: Sequence[Array], tangents: Sequence[Array | None]) -> tuple[Any, Any]:
         q, state = coordinate.forward(xp, corners)
         gradients = coordinate.pullback(xp, state, xp.ones_like(corners[0][0, ...]))
-        moves = (xp.sum(by * move, axis=0) for by, move in zip(gradients, tangents, strict=True) if move is not None)
+        moves = (dot(xp, by, move) for by, move in zip(gradients, tangents, strict=True) if move is not None)
         return q, coordinate.tangent(q, reduce(add, moves))
 
     return backend.with_tangents(value, rule)(*corners)

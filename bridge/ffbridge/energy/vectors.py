@@ -1,23 +1,40 @@
-"""Vectors ``(3, n, n_conformers)``, and scalars ``(n, n_conformers)``, without NaN where a vector has no direction."""
+"""Vectors ``(3, n, n_conformers)``, and scalars ``(n, n_conformers)``, without NaN where a vector has no direction.
+
+A vector on the way to a scalar is best left as its three components: arrays that are joined from components and taken
+apart again cost a copy in an array library, and XLA computes what it joins anew for each use.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from ffbridge.backend import Array
 
-__all__ = ["are_across", "cross", "dot", "norm", "over", "root"]
+__all__ = ["Components", "are_across", "components", "cross", "cross_components", "dot", "norm", "over", "root"]
+
+Components: TypeAlias = tuple[Array, Array, Array]
 
 
-def dot(xp: Any, a: Array, b: Array) -> Array:
-    """Return a · b."""
-    return xp.sum(a * b, axis=0)
+def components(vector: Array | Components) -> Components:
+    """Return x, y and z, ``(n, n_conformers)`` each."""
+    return vector if isinstance(vector, tuple) else (vector[0, ...], vector[1, ...], vector[2, ...])
 
 
-def cross(xp: Any, a: Array, b: Array) -> Array:
+def dot(xp: Any, a: Array | Components, b: Array | Components) -> Array:
+    """Return a · b, written out: a sum over the first axis is five times as slow under XLA."""
+    (ax, ay, az), (bx, by, bz) = components(a), components(b)
+    return ax * bx + ay * by + az * bz
+
+
+def cross_components(a: Array | Components, b: Array | Components) -> Components:
     """Return a × b, exactly 0 if a = ±b, which fused multiplications and additions of a library's own would not be."""
-    (ax, ay, az), (bx, by, bz) = ([vector[axis, ...] for axis in range(3)] for vector in (a, b))
-    return xp.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
+    (ax, ay, az), (bx, by, bz) = components(a), components(b)
+    return ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+
+
+def cross(xp: Any, a: Array | Components, b: Array | Components) -> Array:
+    """Return a × b as one array."""
+    return xp.stack(cross_components(a, b))
 
 
 def are_across(xp: Any, normal_square: Array, along: Array) -> Array:
