@@ -44,7 +44,7 @@ def fitting(folder: Path, moments: int, random: Random) -> Found:
         shutil.rmtree(output, ignore_errors=True)
         in_a_process(work)
 
-    found.seen = {"same": 0, "half figures": 0}
+    found.seen = {"same": 0}
     whole = duration(fresh)
     shutil.rmtree(output)
     for _ in range(moments):
@@ -53,13 +53,11 @@ def fitting(folder: Path, moments: int, random: Random) -> Found:
         found.killed += killed
         found.writing += bool(hidden(output))
         found.lost += broken(output)
-        found.seen["half figures"] += half_figures(output)
         if not killed:
             count(found, output, expected)
             shutil.rmtree(output)
     in_a_process(work)
     count(found, output, expected)
-    found.seen["half figures after all"] = half_figures(output)
     found.litter = hidden(output)
     return found
 
@@ -94,10 +92,9 @@ def broken(folder: Path) -> list[str]:
             json.loads((folder / "report.json").read_text())
     except (fb.errors.FFBridgeError, ValueError, KeyError) as error:
         reasons.append(str(error))
-    return reasons
-
-
-def half_figures(folder: Path) -> int:
-    """How many figures were not finished. They are drawn again when the fit goes on."""
-    contents = [figure.read_bytes() for figure in folder.rglob("*.png")]
-    return sum(not (each.startswith(PNG[0]) and each.endswith(PNG[1])) for each in contents)
+    figures = {figure: figure.read_bytes() for figure in folder.rglob("*.png") if not figure.name.startswith(".")}
+    return reasons + [
+        f"half a figure: {figure.name}"
+        for figure, content in figures.items()
+        if not (content.startswith(PNG[0]) and content.endswith(PNG[1]))
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from ffbridge.errors import MissingDependencyError
 from ffbridge.fitting.evaluation import Series
 from ffbridge.targets.kinds import TorsionDrive
+from ffbridge.writing import write_whole
 
 __all__ = ["draw_loss", "draw_parity", "draw_profiles"]
 
@@ -130,7 +132,9 @@ def _figure(panels: int, *, width: float) -> tuple[Any, list[Any]]:
 
 def _saved(figure: Any, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    content = BytesIO()
+    figure.savefig(content, dpi=110, format="png")
+    write_whole(path, content.getvalue())
     return path
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from ffbridge.errors import TargetError
 from ffbridge.targets.columns import Column, Sizes, columns, kinds, shape_of_flat, version
 from ffbridge.targets.kinds import KINDS
+from ffbridge.targets.libraries import library
 from ffbridge.targets.reading import DAMAGES, said
 from ffbridge.targets.target import Target
 from ffbridge.writing import write_whole
@@ -31,7 +32,7 @@ def arrow_schema(kind: str) -> Any:
     Raises:
         UnknownNameError: there is no such kind.
     """
-    import pyarrow
+    pyarrow = library("pyarrow")
 
     types = {"string": pyarrow.string(), "json": pyarrow.string(), "float64": pyarrow.float64()}
     types["int32"] = pyarrow.int32()
@@ -58,8 +59,7 @@ def save(targets: Iterable[Target], path: StrPath) -> None:
     Raises:
         TargetError: there are none, they are of several kinds, two have one name, or the file cannot be written.
     """
-    import pyarrow
-    import pyarrow.parquet
+    pyarrow, parquet = library("pyarrow"), library("pyarrow.parquet")
 
     given = tuple(targets)
     found = sorted({target.kind for target in given})
@@ -77,7 +77,7 @@ def save(targets: Iterable[Target], path: StrPath) -> None:
         for column in columns(found[0])
     }
     sink = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(pyarrow.Table.from_pydict(stored, schema=schema), sink, compression="zstd")
+    parquet.write_table(pyarrow.Table.from_pydict(stored, schema=schema), sink, compression="zstd")
     try:
         write_whole(Path(path), sink.getvalue().to_pybytes())
     except OSError as error:
@@ -105,11 +105,10 @@ def load(path: StrPath) -> tuple[Target, ...]:
         TargetError: the file cannot be read, is of another format, version or kind, a column is missing or in another
             type or unit, or a row breaks its kind's rules.
     """
-    import pyarrow
-    import pyarrow.parquet
+    pyarrow, parquet = library("pyarrow"), library("pyarrow.parquet")
 
     try:
-        table = pyarrow.parquet.ParquetFile(path).read()
+        table = parquet.ParquetFile(path).read()
     except (*DAMAGES, pyarrow.ArrowException) as error:
         raise TargetError(f"{os.fspath(path)}: cannot be read as Parquet: {said(error)}") from error
     kind = _kind(table.schema.metadata or {}, path)
@@ -155,8 +154,7 @@ def _require_schema(found: Any, expected: Any, path: StrPath) -> None:
 
 def _alike(found: Any, expected: Any) -> bool:
     """Return whether a column has the type, in either of the two sizes that Arrow has for texts and lists."""
-    from pyarrow import types
-
+    types = library("pyarrow").types
     if types.is_list(expected):
         return (types.is_list(found) or types.is_large_list(found)) and _alike(found.value_type, expected.value_type)
     if types.is_string(expected):

@@ -12,6 +12,7 @@ import numpy as np
 from ffbridge.errors import TargetError
 from ffbridge.targets.conversion import ENERGIES, LENGTHS
 from ffbridge.targets.kinds import ConformerTarget
+from ffbridge.targets.libraries import library
 from ffbridge.targets.molecules import check_geometry, mapped_molecule
 from ffbridge.targets.reading import DAMAGES, Reading, read_entries, said
 
@@ -86,8 +87,8 @@ def _shaped(flat: Any, shape: tuple[int, ...], name: str) -> Any:
 
 
 def _table(source: Any) -> Any:
-    import pyarrow
-    import pyarrow.parquet
+    pyarrow = library("pyarrow")
+    library("pyarrow.parquet")
 
     if isinstance(source, pyarrow.Table):
         return source

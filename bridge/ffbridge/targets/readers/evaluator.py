@@ -12,6 +12,7 @@ import numpy as np
 
 from ffbridge.errors import TargetError
 from ffbridge.targets.kinds import ObservableTarget
+from ffbridge.targets.libraries import library
 from ffbridge.targets.reading import Reading, read_entries, read_json
 
 __all__ = ["read_evaluator"]
@@ -87,8 +88,6 @@ def _number(entry: dict[str, Any], field: str, unit: str) -> float | None:
     """Return a quantity in a unit, None if it is not there."""
     from tokenize import TokenError
 
-    from pint import PintError
-
     stored = entry.get(field)
     if stored is None:
         return None
@@ -101,16 +100,14 @@ def _number(entry: dict[str, Any], field: str, unit: str) -> float | None:
         raise TargetError(f"{field}: the unit {str(text)[:LONGEST_UNIT]!r} is no product of units and their powers")
     try:
         found = _units().Quantity(float(stored["value"]), text).to("dimensionless" if unit == "1" else unit)
-    except (PintError, TokenError, ArithmeticError, AttributeError, TypeError, ValueError) as error:
+    except (library("pint").PintError, TokenError, ArithmeticError, AttributeError, TypeError, ValueError) as error:
         raise TargetError(f"{field}: the unit {text!r} does not convert to {unit}: {error}") from error
     return float(found.magnitude)
 
 
 @cache
 def _units() -> Any:
-    from pint import UnitRegistry
-
-    return UnitRegistry(cache_folder=None)
+    return library("pint").UnitRegistry(cache_folder=None)
 
 
 def _phase(stored: Any) -> str | None:

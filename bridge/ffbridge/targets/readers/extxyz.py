@@ -10,6 +10,7 @@ import numpy as np
 from ffbridge.errors import TargetError
 from ffbridge.targets.conversion import energy_factor, length_factor
 from ffbridge.targets.kinds import ConformerTarget
+from ffbridge.targets.libraries import library
 from ffbridge.targets.molecules import check_geometry, mapped_molecule
 from ffbridge.targets.reading import DAMAGES, Reading, read_entries, said
 
@@ -42,7 +43,7 @@ def read_extended_xyz(
     Raises:
         TargetError: the file cannot be read, or a unit is not known.
     """
-    from ase.io import iread
+    iread = library("ase.io").iread
 
     energy = energy_factor(energy_unit, "energy_unit")
     length = length_factor(length_unit, "length_unit")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ffbridge.errors import TargetError
 from ffbridge.targets.kinds import TorsionDrive
+from ffbridge.targets.libraries import library
 from ffbridge.targets.molecules import check_geometry, mapped_molecule, mapped_smiles_of_file
 from ffbridge.targets.readers.grid import grid_point, require_grid
 from ffbridge.targets.reading import DAMAGES, Reading, read_entries, said
@@ -88,7 +89,7 @@ def _metadata(folder: Path) -> dict[str, Any]:
 
 def _scan(folder: Path) -> tuple[NDArray[np.int32], Floats]:
     """Return atomic numbers and geometries ``(n, n_atoms, 3)`` [Å]."""
-    from ase.io import read
+    read = library("ase.io").read
 
     try:
         frames = read(folder / "scan.xyz", index=":", format="xyz")

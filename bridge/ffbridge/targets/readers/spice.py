@@ -11,6 +11,7 @@ import numpy as np
 from ffbridge.errors import FFBridgeError, TargetError
 from ffbridge.targets.conversion import energy_factor, force_factor, length_factor
 from ffbridge.targets.kinds import ConformerTarget
+from ffbridge.targets.libraries import library
 from ffbridge.targets.molecules import check_geometry, mapped_molecule
 from ffbridge.targets.reading import DAMAGES, Reading, read_entries, said
 
@@ -38,7 +39,7 @@ def read_spice(
     Raises:
         TargetError: the file cannot be read, or lacks a group that is asked for.
     """
-    import h5py
+    h5py = library("h5py")
 
     try:
         with h5py.File(path, "r") as file:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ffbridge.errors import MissingDependencyError, TargetError
 from ffbridge.targets.kinds import ObservableTarget
+from ffbridge.targets.libraries import library
 from ffbridge.targets.molecules import check_geometry, mapped_molecule
 from ffbridge.targets.reading import DAMAGES, said
 
@@ -48,7 +49,7 @@ def read_trajectory(
         TargetError: MDTraj cannot read it, or a frame is not finite.
         MissingDependencyError: MDTraj needs another package for this format, which is not installed.
     """
-    import mdtraj
+    mdtraj = library("mdtraj")
 
     for file in (path, *([] if topology is None else [topology])):
         if not os.path.exists(file):
