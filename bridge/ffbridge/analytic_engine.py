@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ffbridge.backend import Array, Backend
-from ffbridge.energy.api import analytic_value_and_grad, packed_energies, packed_pullback
+from ffbridge.energy.api import packed_energies, packed_pullback, value_and_grad_by_chunks
 from ffbridge.energy.evaluator import ArrayEvaluator
 from ffbridge.energy.plan import Structure
 from ffbridge.engine import ArrayEngine, Arrays, EngineEvaluator, Evaluation
@@ -24,7 +24,7 @@ class _AnalyticEvaluator(ArrayEvaluator):
     def value_and_grad(self, x: Array, tables: Arrays) -> Evaluation:
         given = {name: share(table, self.backend).array for name, table in tables.items()}
         x = share(x, self.backend).array
-        return analytic_value_and_grad(self.backend, self.structure, self.arrays, x, {**self.tables, **given})
+        return value_and_grad_by_chunks(self.backend, self.structure, self.arrays, x, {**self.tables, **given})
 
     def source(self, packing: Packing, *, each_term: bool) -> FunctionSource:
         prepared = (self.backend, self.structure, self.arrays, self.tables)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ffbridge.backend import Array, Backend
-from ffbridge.energy.api import analytic_value_and_grad, packed_energies
+from ffbridge.energy.api import packed_energies, value_and_grad_by_chunks
 from ffbridge.energy.evaluator import ArrayEvaluator
 from ffbridge.energy.plan import Structure
 from ffbridge.engine import ArrayEngine, Arrays, EngineEvaluator, Evaluation
@@ -93,7 +93,7 @@ class _TorchEvaluator(ArrayEvaluator):
         """By formulas: fewer operations than autograd runs."""
         given = {name: self._plain(table) for name, table in {**self.tables, **tables}.items()}
         with self.torch.no_grad():
-            return analytic_value_and_grad(
+            return value_and_grad_by_chunks(
                 self.backend, self.structure, self.arrays, self._plain(x), given, of_tables=of_tables
             )
 

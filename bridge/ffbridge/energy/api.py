@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import reduce
+from math import prod
 from operator import add
 from typing import TypeAlias
 
 from ffbridge.backend import Array, Backend
+from ffbridge.energy.chunks import conformers_with_blocks
 from ffbridge.energy.conformers import conformers_first, conformers_last
 from ffbridge.energy.derivatives import derivatives
 from ffbridge.energy.placement import place, pull_back_sites
@@ -16,7 +18,15 @@ from ffbridge.energy.total import energies
 from ffbridge.engine import Evaluation
 from ffbridge.packing import Packing
 
-__all__ = ["EnergyFunction", "analytic_value_and_grad", "by_term", "packed_energies", "packed_pullback", "total"]
+__all__ = [
+    "EnergyFunction",
+    "analytic_value_and_grad",
+    "by_term",
+    "packed_energies",
+    "packed_pullback",
+    "total",
+    "value_and_grad_by_chunks",
+]
 
 Arrays = Mapping[str, Array]
 EnergyFunction: TypeAlias = Callable[[Backend, Structure, Arrays, Array, Arrays], dict[str, Array]]
@@ -112,6 +122,28 @@ def analytic_value_and_grad(
     )
     outer = {name: conformers_first(xp, energy, batch) for name, energy in inner.items()}
     return Evaluation(_sum(backend, structure, x, outer), -conformers_first(xp, du_dx, batch), du_dtables)
+
+
+def value_and_grad_by_chunks(
+    backend: Backend, structure: Structure, arrays: Arrays, x: Array, tables: Arrays, *, of_tables: bool = True
+) -> Evaluation:
+    """Return what :func:`analytic_value_and_grad` does, of a few conformers after another if there are many."""
+    n_conformers, at_once = prod(x.shape[:-2]), conformers_with_blocks(x.shape[-2])
+    prepared = (backend, structure, arrays)
+    if n_conformers <= at_once:
+        return analytic_value_and_grad(*prepared, x, tables, of_tables=of_tables)
+    xp = backend.namespace
+    flat = xp.reshape(x, (n_conformers, *x.shape[-2:]))
+    found = [
+        analytic_value_and_grad(*prepared, flat[start : start + at_once, ...], tables, of_tables=of_tables)
+        for start in range(0, n_conformers, at_once)
+    ]
+    energy, forces = (xp.concat([each[place] for each in found]) for place in range(2))
+    return Evaluation(
+        xp.reshape(energy, (*x.shape[:-2], -1)),
+        xp.reshape(forces, x.shape),
+        {name: reduce(add, [each.tables[name] for each in found]) for name in tables},
+    )
 
 
 def packed_pullback(

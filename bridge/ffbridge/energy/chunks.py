@@ -10,10 +10,12 @@ from collections.abc import Mapping
 
 from ffbridge.backend import Array
 
-__all__ = ["bucket", "conformers_at_once"]
+__all__ = ["bucket", "conformers_at_once", "conformers_with_blocks", "rows_at_once"]
 
 _BYTES = 2**20
 _FEWEST, _MOST = 8, 64
+_BLOCK = 2**15
+_FEWEST_ROWS = 256
 
 
 def conformers_at_once(arrays: Mapping[str, Array]) -> int:
@@ -28,6 +30,20 @@ def conformers_at_once(arrays: Mapping[str, Array]) -> int:
     interactions = max((int(array.shape[0]) for path, array in arrays.items() if path.endswith("/systems")), default=1)
     fitting = _BYTES // (3 * 8 * max(interactions, 1))
     return min(max(1 << (max(fitting, 1).bit_length() - 1), _FEWEST), _MOST)
+
+
+def rows_at_once(n_conformers: int) -> int:
+    """Return how many interactions to evaluate together: an array of theirs takes 256 KiB."""
+    return max(_BLOCK // max(n_conformers, 1), _FEWEST_ROWS)
+
+
+def conformers_with_blocks(n_atoms: int) -> int:
+    """Return how many conformers to evaluate together where each block of interactions is summed by atom at once.
+
+    So many that a block has as many interactions as there are atoms: of more conformers, the sums of blocks, which have
+    the size of the positions, would cost more than the blocks.
+    """
+    return max(_BLOCK // max(n_atoms, 1), _FEWEST)
 
 
 def bucket(n_conformers: int, at_once: int) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ffbridge.backend import Array, Backend
 from ffbridge.energy.bonded import BONDED
+from ffbridge.energy.chunks import rows_at_once
 from ffbridge.energy.corners import by_corner, corners_of, sum_by_atom
 from ffbridge.energy.geometry import distance, distance_gradient, measure, pull_back
 from ffbridge.energy.mixing import Variables
@@ -29,10 +30,6 @@ __all__ = ["derivatives"]
 Arrays = Mapping[str, Array]
 Sums = dict[str, Array]
 Rows = dict[str, Array]
-
-_BLOCK = 2**15
-"""Rows × conformers of a block: an array of them takes 256 KiB."""
-_FEWEST_ROWS = 256
 
 
 def derivatives(
@@ -89,8 +86,7 @@ class _Inputs:
     @property
     def block(self) -> int:
         """How many rows are evaluated at once."""
-        n_conformers: int = self.x.shape[2]
-        return max(_BLOCK // max(n_conformers, 1), _FEWEST_ROWS)
+        return rows_at_once(self.x.shape[2])
 
     def weight(self, terms: Sequence[TermStructure], segments: Array) -> Array | None:
         """Return dL/dU of each interaction, ``(n, n_conformers)`` or ``(1, n_conformers)``; None for 1.
