@@ -78,3 +78,69 @@ def test_many_pairs_of_many_conformers_are_those_of_each():
     for name, gradient in found.tables.items():
         expected = sum(one.tables[name] for one in each)
         np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-11 * np.abs(expected).max())
+
+
+def test_terms_of_one_form_keep_energies_and_tables_of_their_own():
+    """Of three systems, each term has none in one: what terms share is not shared out by their places."""
+    rng = np.random.default_rng(19)
+
+    def torsions(indices):
+        parameters = np.column_stack([rng.normal(size=(len(indices), 2)), rng.integers(1, 7, size=len(indices))])
+        return fb.TermArrays("periodic_torsion", parameters, indices)
+
+    terms = {
+        "propers": torsions([[0, 1, 2, 3], [4, 5, 6, 7]]),
+        "impropers": torsions([[5, 4, 6, 7], [8, 9, 10, 11], [9, 8, 10, 11]]),
+    }
+    x = rng.normal(size=(2, 12, 3))
+    whole = {"n_atoms": 12, "system_offsets": [0, 4, 8, 12]}
+    U = fb.potential(fb.from_arrays(**whole, terms=terms), engine="numpy")
+    alone = {
+        name: fb.potential(fb.from_arrays(**whole, terms={name: term}), engine="numpy") for name, term in terms.items()
+    }
+    found, each = U.value_and_grad(x), {name: one.value_and_grad(x) for name, one in alone.items()}
+    assert (found.energy != 0).all()
+    np.testing.assert_allclose(found.energy, sum(one.energy for one in each.values()), rtol=1e-13)
+    np.testing.assert_allclose(found.forces, sum(one.forces for one in each.values()), rtol=0, atol=1e-10)
+    for name, one in each.items():
+        np.testing.assert_allclose(found.tables[name], one.tables[name], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "torch"])
+def test_weighted_sums_of_equal_whole_numbers_are_whole(engine):
+    """The sum of five 0.2 · 3 is 3.0000000000000004: no periodicity, but for rounding."""
+    weights = np.full(5, 0.2)
+    assert sum(weights * 3) != 3
+    mapping = fb.Linear(np.array([0, 5], np.int32), np.arange(5, dtype=np.int32), weights)
+    parameters = {"k": np.arange(5.0), "phase": np.full(5, 0.3), "periodicity": np.full(5, 3)}
+    terms = {"torsions": fb.TermArrays("periodic_torsion", parameters, [[0, 1, 2, 3]], mapping)}
+    U = fb.potential(fb.from_arrays(n_atoms=4, terms=terms), engine=engine)
+    x = np.array([[0.1, 0, 0.1], [0, 0, 0], [0, 0.1, 0], [0.05, 0.1, 0.1]])
+    plain = {"k": [2.0], "phase": [0.3], "periodicity": [3]}
+    other = {"torsions": fb.TermArrays("periodic_torsion", plain, [[0, 1, 2, 3]])}
+    expected = fb.potential(fb.from_arrays(n_atoms=4, terms=other), engine="numpy").value_and_grad(x)
+    found = U.value_and_grad(fb.to(x, engine))
+    np.testing.assert_allclose(fb.to(found.energy, "numpy"), expected.energy, rtol=1e-13)
+    np.testing.assert_allclose(fb.to(found.forces, "numpy"), expected.forces, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "torch"])
+def test_conformers_of_a_large_batch_are_evaluated_a_few_at_a_time(engine, monkeypatch):
+    seen = []
+
+    def few(n_atoms):
+        seen.append(n_atoms)
+        return 2
+
+    U = fb.potential(random_bundle(np.random.default_rng(20)), engine=engine)
+    x = fb.to(zigzag(np.random.default_rng(21), 5).reshape(5, 1, 11, 3), engine)
+    at_once = U.value_and_grad(x)
+    monkeypatch.setattr("ffbridge.energy.api.conformers_with_blocks", few)
+    found = U.value_and_grad(x)
+    assert seen == [11]
+    for name in ("energy", "forces"):
+        one, other = (fb.to(getattr(each, name), "numpy") for each in (found, at_once))
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-10)
+    for name, table in at_once.tables.items():
+        np.testing.assert_allclose(fb.to(found.tables[name], "numpy"), fb.to(table, "numpy"), rtol=1e-11, atol=1e-10)
