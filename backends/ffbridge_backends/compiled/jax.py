@@ -10,7 +10,7 @@ from typing import Any
 
 from ffbridge.backend import Array, Backend
 from ffbridge.energy.api import EnergyFunction, analytic_value_and_grad, by_term, packed_energies, total
-from ffbridge.energy.chunks import conformers_at_once
+from ffbridge.energy.chunks import chunk_of, conformers_at_once
 from ffbridge.energy.plan import Structure
 from ffbridge.energy.total import energies
 from ffbridge.engine import Arrays, Evaluation
@@ -50,7 +50,7 @@ def compile_energies(backend: Backend, structure: Structure, evaluate: EnergyFun
             (_, energy), (du_dx, du_dtables) = differentiate(inputs[0], tables, arrays, inputs[1])
             return Evaluation(energy, -du_dx, du_dtables)
 
-        at_once = conformers_at_once(arrays)
+        at_once = chunk_of(prod(x.shape[:-2]), conformers_at_once(arrays))
         if prod(x.shape[:-2]) <= at_once:
             return evaluate_chunk((x, real))
         chunks = x.reshape(-1, at_once, *x.shape[-2:]), real.reshape(-1, at_once)
@@ -59,7 +59,7 @@ def compile_energies(backend: Backend, structure: Structure, evaluate: EnergyFun
         return Evaluation(energy, forces, jax.tree.map(lambda each: each.sum(axis=0), found.tables))
 
     def chunked_energy(x: Array, tables: Arrays, arrays: Arrays) -> Array:
-        at_once = conformers_at_once(arrays)
+        at_once = chunk_of(prod(x.shape[:-2]), conformers_at_once(arrays))
 
         def evaluate_chunk(x: Array) -> Array:
             return total(backend, structure, arrays, x, tables, evaluate=evaluate)

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 
 from ffbridge.backend import Array
 
-__all__ = ["bucket", "conformers_at_once", "conformers_with_blocks", "rows_at_once"]
+__all__ = ["bucket", "chunk_of", "conformers_at_once", "conformers_with_blocks", "rows_at_once"]
 
-_BYTES = 2**20
+_BYTES = 2**22
+"""More than a cache of 1 MiB holds: of what XLA fuses, little is ever in memory. Eight drugs are fastest so."""
 _FEWEST, _MOST = 8, 64
 _BLOCK = 2**15
 _FEWEST_ROWS = 256
@@ -21,7 +22,7 @@ _FEWEST_ROWS = 256
 def conformers_at_once(arrays: Mapping[str, Array]) -> int:
     """Return how many conformers to evaluate together, a power of two.
 
-    So many that three coordinates for each interaction of the largest term take about 1 MiB, but at least 8: with
+    So many that three coordinates for each interaction of the largest term take about 4 MiB, but at least 8: with
     fewer, loops over them are too short for vector instructions.
 
     Args:
@@ -49,12 +50,19 @@ def conformers_with_blocks(n_atoms: int) -> int:
 def bucket(n_conformers: int, at_once: int) -> int:
     """Return the number of conformers that a function is compiled for: at least as many, and one of few numbers.
 
-    Powers of two up to `at_once`, then its multiples up to eight, then four numbers for each doubling. So what is
-    computed in vain is less than a chunk of `at_once`, or a quarter; and 24 functions are compiled at most for all
-    numbers up to 1,000, with 16 at once.
+    Powers of two up to `at_once`, then chunks of equal size, a multiple of four, up to eight of them, then four numbers
+    for each doubling. So less than four conformers of a chunk, or a quarter, are computed in vain; and 41 functions are
+    compiled at most for all numbers up to 1,000, with 64 at once.
     """
     if n_conformers <= at_once:
         return 1 << max(n_conformers - 1, 0).bit_length()
     chunks = -(-n_conformers // at_once)
+    if chunks <= 8:
+        return chunks * -(-n_conformers // (4 * chunks)) * 4
     step = 1 << max((chunks - 1).bit_length() - 3, 0)
     return -(-chunks // step) * step * at_once
+
+
+def chunk_of(bucket: int, at_once: int) -> int:
+    """Return how many conformers of a bucket to evaluate together: the buckets are whole numbers of chunks."""
+    return bucket // max(-(-bucket // at_once), 1)

@@ -5,23 +5,34 @@ import numpy as np
 import pytest
 
 import ffbridge as fb
-from ffbridge.energy.chunks import bucket, conformers_at_once
+from ffbridge.energy.chunks import bucket, chunk_of, conformers_at_once
 from tests.bridge.bundles import random_bundle, zigzag
 
 
-@pytest.mark.parametrize(("interactions", "expected"), [(0, 64), (1, 64), (682, 64), (683, 32), (2800, 8), (10**6, 8)])
-def test_what_is_evaluated_at_once_fits_in_a_mebibyte(interactions, expected):
+@pytest.mark.parametrize(
+    ("interactions", "expected"), [(0, 64), (2730, 64), (2731, 32), (11000, 8), (10**6, 8)]
+)
+def test_what_is_evaluated_at_once_fits_in_four_mebibytes(interactions, expected):
     arrays = {"pairs/systems": np.zeros(interactions), "pairs/atoms": np.zeros(2 * interactions)}
     assert conformers_at_once(arrays) == expected
 
 
 def test_few_numbers_of_conformers_are_compiled():
-    buckets = {n: bucket(n, 16) for n in range(1, 1001)}
+    buckets = {n: bucket(n, 64) for n in range(1, 1001)}
     assert all(found >= n for n, found in buckets.items())
-    assert len(set(buckets.values())) == 24
-    assert all(found - n < 16 for n, found in buckets.items() if n <= 128)
-    assert all(found < 1.25 * n for n, found in buckets.items() if n > 128)
-    assert all(found % 16 == 0 for n, found in buckets.items() if n > 16)
+    assert len(set(buckets.values())) == 41
+    assert all(found - n < 4 * -(-n // 64) for n, found in buckets.items() if 64 < n <= 512)
+    assert all(found < 1.25 * n for n, found in buckets.items() if n > 64)
+
+
+@pytest.mark.parametrize("at_once", [8, 16, 64])
+def test_buckets_are_whole_numbers_of_chunks(at_once):
+    for n in range(1, 1001):
+        found = bucket(n, at_once)
+        chunk = chunk_of(found, at_once)
+        assert found % chunk == 0
+        assert chunk <= at_once
+    assert chunk_of(0, at_once) == 0
 
 
 @pytest.mark.parametrize("n_conformers", [64, pytest.param(150, marks=pytest.mark.slow)])
