@@ -26,7 +26,7 @@ LONGEST = 3.0
 """A call that takes longer is not repeated [s]: what it would take is told from a smaller case."""
 ROOM = 0.4
 """The part of the free memory that a call may need."""
-SECONDS = 2.5
+SECONDS = 2.0
 
 
 def measure(record: Record) -> None:
