@@ -14,6 +14,7 @@ from ffbridge.energy.bonded_form import BondedForm, Derivatives
 from ffbridge.energy.cmap import CMAP
 from ffbridge.energy.coupling import COUPLINGS
 from ffbridge.energy.nonbonded import NONBONDED, coulomb, lennard_jones
+from ffbridge.energy.vectors import safe_distances
 
 __all__ = [
     "BONDED",
@@ -55,33 +56,27 @@ def _morse_derivatives(xp: Any, q: Array, depth: Array, steepness: Array, length
 
 def lennard_jones_pair(xp: Any, r: Array, sigma: Array, epsilon: Array) -> Array:
     """Return U = 4ε ((σ/r)¹² - (σ/r)⁶) of a pair with parameters of its own; +∞ at r = 0 (the standard's E-4)."""
-    apart, safe = _apart(xp, r)
+    apart, safe = safe_distances(xp, r)
     return xp.where(apart, lennard_jones(xp, {}, safe, sigma, epsilon), xp.inf)
 
 
 def _lennard_jones_pair_derivatives(xp: Any, r: Array, sigma: Array, epsilon: Array) -> Derivatives:
-    apart, safe = _apart(xp, r)
+    apart, safe = safe_distances(xp, r)
     u, du_dr, du_dp = NONBONDED["lennard_jones"].derivatives(xp, {}, safe, sigma, epsilon)
     return xp.where(apart, u, xp.inf), (xp.where(apart, du_dr, 0.0),), tuple(xp.where(apart, du, 0.0) for du in du_dp)
 
 
 def coulomb_pair(xp: Any, r: Array, charge_product: Array, *, coulomb_constant: float) -> Array:
     """Return U = coulomb_constant · charge_product / r; +∞ at r = 0 (the standard's E-4)."""
-    apart, safe = _apart(xp, r)
+    apart, safe = safe_distances(xp, r)
     return xp.where(apart, coulomb(xp, {}, safe, coulomb_constant * charge_product), xp.inf)
 
 
 def _coulomb_pair_derivatives(xp: Any, r: Array, charge_product: Array, *, coulomb_constant: float) -> Derivatives:
-    apart, safe = _apart(xp, r)
+    apart, safe = safe_distances(xp, r)
     u, du_dr, (du_dstrength,) = NONBONDED["coulomb"].derivatives(xp, {}, safe, coulomb_constant * charge_product)
     of_product = xp.where(apart, coulomb_constant * du_dstrength, 0.0)
     return xp.where(apart, u, xp.inf), (xp.where(apart, du_dr, 0.0),), (of_product,)
-
-
-def _apart(xp: Any, r: Array) -> tuple[Array, Array]:
-    """Return whether atoms are apart, and their distance, with 1 where they are not."""
-    apart = r > 0
-    return apart, xp.where(apart, r, 1.0)
 
 
 def quartic(xp: Any, q: Array, k2: Array, k3: Array, k4: Array, rest: Array) -> Array:

@@ -1,7 +1,7 @@
 """How many conformers are evaluated at once, and how many a compiled function is made for.
 
-What is computed of an interaction lives in arrays of interactions × conformers. While they fit in a core's cache, a
-conformer costs less than half of what it does when they don't, and memory stays bounded however many there are.
+What is computed of an interaction lives in arrays of interactions × conformers. Chunks keep them near a core's cache,
+and memory bounded however many conformers there are.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ffbridge.backend import Array
 __all__ = ["bucket", "chunk_of", "conformers_at_once", "conformers_with_blocks", "rows_at_once"]
 
 _BYTES = 2**22
-"""More than a cache of 1 MiB holds: of what XLA fuses, little is ever in memory. Eight drugs are fastest so."""
+"""Measured under XLA: 100 conformers of eight drugs take 15.0 ms by 16, 13.8 by 25 and 13.1 by 50 at once."""
 _FEWEST, _MOST = 8, 64
 _BLOCK = 2**15
 _FEWEST_ROWS = 256

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ffbridge.backend import Array, Backend
 from ffbridge.energy.methods import METHODS, Method
 from ffbridge.energy.nonbonded import NONBONDED
+from ffbridge.energy.vectors import safe_distances
 
 __all__ = ["Distances", "PairEnergy"]
 
@@ -29,14 +30,8 @@ class Distances(NamedTuple):
     @classmethod
     def of(cls, xp: Any, r: Array) -> Distances:
         """Make them of distances [nm]."""
-        apart, safe = _apart(xp, r)
+        apart, safe = safe_distances(xp, r)
         return cls(apart, safe, xp.astype(apart, r.dtype))
-
-
-def _apart(xp: Any, r: Array) -> tuple[Array, Array]:
-    """Return where atoms are apart, and distances that are 1 where they are not."""
-    apart = r > 0
-    return apart, xp.where(apart, r, 1.0)
 
 
 @dataclass(frozen=True)
@@ -63,7 +58,7 @@ class PairEnergy:
             parameters: of each pair, ``(n_pairs, 1)``.
         """
         xp = self.backend.namespace
-        apart, safe = _apart(xp, r)
+        apart, safe = safe_distances(xp, r)
         each = kept * NONBONDED[self.form].energy(xp, self.settings, safe, *parameters)
         if method := self._method:
             each = each * method.evaluate(self.backend, self.settings, safe, excepted)

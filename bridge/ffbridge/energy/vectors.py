@@ -10,7 +10,18 @@ from typing import Any, TypeAlias
 
 from ffbridge.backend import Array
 
-__all__ = ["Components", "are_across", "components", "cross", "cross_components", "dot", "norm", "over", "root"]
+__all__ = [
+    "Components",
+    "are_across",
+    "components",
+    "cross",
+    "cross_components",
+    "dot",
+    "norm",
+    "over",
+    "root",
+    "safe_distances",
+]
 
 Components: TypeAlias = tuple[Array, Array, Array]
 
@@ -57,3 +68,9 @@ def over(xp: Any, numerator: Array, denominator: Array) -> Array:
     """Return numerator / denominator, and 0 where the denominator is 0."""
     nonzero = denominator != 0
     return xp.where(nonzero, numerator / xp.where(nonzero, denominator, 1.0), 0.0)
+
+
+def safe_distances(xp: Any, r: Array) -> tuple[Array, Array]:
+    """Return where atoms are apart, and their distances, with 1 where they are not."""
+    apart = r > 0
+    return apart, xp.where(apart, r, 1.0)
