@@ -51,7 +51,7 @@ def compare(record: Record, samples: list[Sample], source: Path, n_conformers: i
     prefix = f"{quantity}/{len(samples)} molecules, {n_conformers} conformers"
     makers = {
         f"{prefix}/{engine}": lambda engine=engine: engines.call(bundle, engine, quantity, x)
-        for engine in engines.names()
+        for engine in _contestants(quantity)
     } | _peers(prefix, samples, source, bundle, x, quantity)
     calls = {}
     for name, make in makers.items():
@@ -76,6 +76,11 @@ def compare(record: Record, samples: list[Sample], source: Path, n_conformers: i
             continue
         calls[name] = call
     record.compare(calls, seconds=SECONDS)
+
+
+def _contestants(quantity: str) -> list[str]:
+    """The engines; what takes long to compile takes part where peers do."""
+    return [*engines.names(), *([engines.COMPILED] if quantity == "tables" else [])]
 
 
 def _expected(record: Record, quantity: str, n_molecules: int, n_conformers: int, who: str) -> float:
@@ -129,7 +134,8 @@ def one_graph(record: Record) -> None:
     expected = float(fb.potential(bundle, engine="numpy")(sample.x)[0])
     prefix = f"graph/{bundle.n_atoms} atoms"
     calls: dict[str, Callable[[], object]] = {
-        f"{prefix}/{engine}": engines.call(bundle, engine, "forces", sample.x) for engine in engines.names()
+        f"{prefix}/{engine}": engines.call(bundle, engine, "forces", sample.x)
+        for engine in (*engines.names(), engines.COMPILED)
     }
     if "espaloma" in peers.found():
         calls[f"{prefix}/espaloma"] = peers.espaloma_call(graph, sample.x, expected)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 import ffbridge as fb
 
-__all__ = ["QUANTITIES", "call", "memory_needed", "names"]
+__all__ = ["COMPILED", "QUANTITIES", "call", "memory_needed", "names"]
 
 QUANTITIES = {
     "energy": "energy",
@@ -26,15 +27,18 @@ _EXAMPLES = frozenset({"strict"})
 _BYTES = {"energy": 100, "forces": 220, "tables": 320, "hvp": 700}
 """Working memory for each interaction and conformer, of the engine that needs most; the part `memory` measures it."""
 
-_OPTIONS: dict[str, dict[str, str]] = {"jax": {"shapes": "exact"}}
-"""What a user sets for potentials that are called as often as here; `scaling` measures the other way."""
+COMPILED = "torch, compiled"
+"""The engine torch with an option: a name of its own, as it is measured beside eager torch, and not everywhere."""
+
+_OPTIONS: dict[str, dict[str, Any]] = {"jax": {"shapes": "exact"}, COMPILED: {"compile": True}}
+"""What a user sets for potentials that are called as often as here; `scaling` measures JAX the other way too."""
 
 _FRUGAL = frozenset({"native", "openmm"})
 """Engines that work through conformers in parts."""
 
 
 def names() -> list[str]:
-    """The engines that are installed, array engines first."""
+    """The engines that are installed, array engines first, without :data:`COMPILED`."""
     installed = {info.name for info in fb.engines() if info.available} - _EXAMPLES
     return [name for name in _FIRST if name in installed] + sorted(installed - set(_FIRST))
 
@@ -55,9 +59,13 @@ def call(bundle: fb.Bundle, engine: str, quantity: str, x: np.ndarray) -> Callab
     """
     if quantity == "hvp":
         return _products(bundle, engine, x)
-    U = fb.potential(bundle, engine=engine, **_OPTIONS.get(engine, {}))
+    U = fb.potential(bundle, engine=engine.split(",")[0], **_OPTIONS.get(engine, {}))
     positions = fb.to(x, U.host.name)
     method = {"energy": U, "forces": U.energy_and_forces, "tables": U.value_and_grad}[quantity]
+    if quantity == "tables":
+        # As in training, where tables are other ones in each step: an engine cannot have prepared them.
+        tables = {name: fb.to(table.values, U.host.name) for name, table in bundle.tables.items()}
+        method = partial(method, tables=tables)
     if U.host.name == "jax":
         import jax
 

@@ -16,8 +16,8 @@ from time import perf_counter, process_time
 __all__ = ["LEAST_ROUNDS", "Measurement", "Record", "pin", "take_turns"]
 
 LEAST_ROUNDS = 5
-_SHORTEST = 2e-3
-"""What a value should last [s]: a shorter call is repeated, and its mean is the value."""
+_SHORTEST = 2e-2
+"""What a value should last [s]: a shorter call is repeated, and its mean is the value, of a state that is steady."""
 
 
 @dataclass
@@ -84,8 +84,9 @@ def take_turns(
 ) -> dict[str, tuple[list[float], list[float]]]:
     """Return wall and processor times of each call by name [s]: values of the same index are of the same round.
 
-    Each call is made once or twice beforehand, so that compilation is not in it. There are at least five rounds, and
-    more until `seconds` are over, at most fifty.
+    Each call is made once or twice beforehand, so that compilation is not in it, and a short one once more in each
+    round: what is measured is how long it takes in a loop of its own. There are at least five rounds, and more until
+    `seconds` are over, at most fifty.
     """
     repeats = {name: _repeats(call) for name, call in calls.items()}
     times: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in calls}
@@ -94,6 +95,9 @@ def take_turns(
         if number >= LEAST_ROUNDS and perf_counter() - start > seconds:
             break
         for name, call in calls.items():
+            if repeats[name] > 1:
+                # The caches are full of what the others did.
+                call()
             wall, processor = perf_counter(), process_time()
             for _ in range(repeats[name]):
                 call()

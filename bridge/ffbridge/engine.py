@@ -93,15 +93,21 @@ class Engine(Plugin):
         options: names of what can be set by :meth:`with_options`, each of them an attribute.
         derivatives: the highest order of derivatives that it has, where 2 stands for any. Beyond, it refuses.
         table_derivatives: whether it has derivatives with respect to tables. If not, it refuses when one is asked for.
-        by_formulas: its derivatives are formulas, not its framework's automatic differentiation, which, if there is
-            one, goes through it as through the engine of another framework.
     """
 
     backend: ClassVar[str]
     options: ClassVar[tuple[str, ...]] = ()
     derivatives: ClassVar[Literal[1, 2]] = 1
     table_derivatives: ClassVar[bool] = True
-    by_formulas: ClassVar[bool] = False
+
+    @property
+    def by_formulas(self) -> bool:
+        """Whether its derivatives are formulas.
+
+        If not, they are its framework's automatic differentiation. If they are, its framework's automatic
+        differentiation, if there is one, goes through it as through the engine of another framework.
+        """
+        return False
 
     def with_options(self, **options: Any) -> Engine:
         """Return the engine with these options set, such as OpenMM's platform. One with options overrides this.

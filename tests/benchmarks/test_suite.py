@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 import pytest
@@ -12,7 +13,8 @@ from benchmarks.timing import LEAST_ROUNDS, Measurement, Record, take_turns
 pyperf = pytest.importorskip("pyperf", reason="pyperf is not installed")
 
 
-def test_calls_take_turns():
+def test_calls_take_turns(monkeypatch):
+    monkeypatch.setattr(timing, "_SHORTEST", 0.0)
     order = []
     calls = {name: lambda name=name: order.append(name) or sum(range(200_000)) for name in "ab"}
     times = take_turns(calls, seconds=0.0)
@@ -23,11 +25,23 @@ def test_calls_take_turns():
     assert order[4:] == ["a", "b"] * LEAST_ROUNDS
 
 
-def test_a_short_call_is_repeated():
-    count = Counter()
-    ((wall, _),) = take_turns({"short": lambda: count.update("x")}, seconds=0.0).values()
-    assert count["x"] > 10 * LEAST_ROUNDS
-    assert max(wall) < timing._SHORTEST
+def test_a_short_call_is_repeated_after_one_that_does_not_count(monkeypatch):
+    monkeypatch.setattr(timing, "_repeats", lambda call: 20)
+    now, calls = [0.0], []
+
+    def call():
+        calls.append(now[0])
+        now[0] += 1.0 if len(calls) % 21 == 1 else 0.1
+
+    monkeypatch.setattr(timing, "perf_counter", lambda: now[0])
+    ((wall, _),) = take_turns({"short": call}, seconds=0.0).values()
+    assert len(calls) == 21 * LEAST_ROUNDS
+    assert wall == pytest.approx([0.1] * LEAST_ROUNDS)
+
+
+def test_a_value_lasts_long_enough():
+    assert timing._repeats(lambda: None) > 1000
+    assert timing._repeats(lambda: time.sleep(1.5 * timing._SHORTEST)) == 1
 
 
 def test_a_ratio_is_the_median_within_rounds():

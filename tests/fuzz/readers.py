@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zlib
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -38,7 +39,8 @@ def read_targets(content: bytes, place: Path) -> None:
         found = fb.targets.load(path)
     except FFBridgeError:
         return
-    if found:
+    # Most of the time of an execution goes into this, so one of eight does it.
+    if found and not zlib.crc32(content) % 8:
         fb.targets.save(found, path)
         assert len(fb.targets.load(path)) == len(found)
 

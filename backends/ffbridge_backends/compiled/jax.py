@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from math import prod
 from typing import Any
@@ -22,12 +22,31 @@ __all__ = ["CompiledEnergies", "compile_energies", "compile_packed"]
 
 @dataclass(frozen=True, eq=False)
 class CompiledEnergies:
-    """The jitted functions of one structure. Index arrays are arguments, so bundles of equal shapes share the code."""
+    """The jitted functions of one structure: of positions, tables and, if they are not bound, the plan's arrays."""
 
     by_term: Callable[..., dict[str, Array]]
     energy: Callable[..., Array]
     value_and_grad: Callable[..., Evaluation]
     energy_and_forces: Callable[..., tuple[Array, Array]]
+
+    def bound(self, arrays: Arrays, tables: Arrays, *, constant: bool) -> CompiledEnergies:
+        """Return the functions of one bundle: of positions and those tables that replace its own.
+
+        Args:
+            arrays: the plan's arrays.
+            tables: the bundle's own.
+            constant: compiles them into the program, which takes up to half of the time then, and is this bundle's
+                alone; else they are its arguments, and bundles of equal shapes share the code.
+        """
+        import jax
+
+        def bind(function: Callable[..., Any]) -> Callable[..., Any]:
+            def of_bundle(x: Array, given: Arrays, *others: Any) -> Any:
+                return function(x, {**tables, **given}, arrays, *others)
+
+            return jax.jit(of_bundle) if constant else of_bundle
+
+        return CompiledEnergies(*(bind(getattr(self, each.name)) for each in fields(self)))
 
 
 @cache
@@ -45,7 +64,10 @@ def compile_energies(backend: Backend, structure: Structure, evaluate: EnergyFun
 
         def evaluate_chunk(inputs: tuple[Array, Array]) -> Evaluation:
             if evaluate is energies:
-                counted = inputs[1].reshape(-1).astype(x.dtype)
+                # A single conformer is never one that fills up.
+                counted = (
+                    None if inputs[0].ndim == 2 or prod(x.shape[:-2]) == 1 else inputs[1].reshape(-1, 1).astype(x.dtype)
+                )
                 return analytic_value_and_grad(backend, structure, arrays, inputs[0], tables, counted=counted)
             (_, energy), (du_dx, du_dtables) = differentiate(inputs[0], tables, arrays, inputs[1])
             return Evaluation(energy, -du_dx, du_dtables)

@@ -178,9 +178,10 @@ class _JaxEvaluator(ArrayEvaluator):
     make_exact: Callable[[], EngineEvaluator] | None = None
     hosted: bool = False
 
-    @property
+    @cached_property
     def compiled(self) -> CompiledEnergies:
-        return compile_energies(self.backend, self.structure, self.evaluate)
+        shared = compile_energies(self.backend, self.structure, self.evaluate)
+        return shared.bound(self.arrays, self.tables, constant=self.padding is None)
 
     @cached_property
     def at_once(self) -> int:
@@ -236,14 +237,16 @@ class _JaxEvaluator(ArrayEvaluator):
         # Under jit, all that JAX makes is traced; under grad or vmap alone, what depends on the inputs.
         return self.backend.is_tracked(self.backend.namespace.zeros(()))
 
-    def _inputs(self, x: Array, tables: Arrays) -> tuple[Array, dict[str, Array], Arrays]:
+    def _inputs(self, x: Array, tables: Arrays) -> tuple[Array, Arrays]:
+        """Return positions and given tables in the sizes that are compiled."""
+        if self.padding is None:
+            n_conformers = prod(x.shape[:-2])
+            full = bucket(n_conformers, self.at_once) == n_conformers
+            return x if full else _filled(_on_host(x, self.backend), self.at_once), tables
         x, given = _on_host(x, self.backend), {name: _on_host(table, self.backend) for name, table in tables.items()}
-        if self.padding:
-            x = self.padding.positions(backend_of(x).namespace, x)
-            given = {
-                name: self.padding.table(backend_of(table).namespace, name, table) for name, table in given.items()
-            }
-        return _filled(x, self.at_once), {**self.tables, **given}, self.arrays
+        x = self.padding.positions(backend_of(x).namespace, x)
+        given = {name: self.padding.table(backend_of(table).namespace, name, table) for name, table in given.items()}
+        return _filled(x, self.at_once), given
 
     def _energy(self, energy: Array, x: Array) -> Array:
         return _without_fill(
@@ -281,9 +284,9 @@ class JaxEngine(ArrayEngine):
 
     Attributes:
         shapes: ``"shared"`` evaluates a bundle in larger sizes, which many bundles have (:mod:`ffbridge.energy.sizes`),
-            so that few functions are compiled while many molecules or batches come and go; ``"exact"`` in its own, for
-            a potential that is called so often that its own compilation pays. What a caller compiles himself
-            (``jax.jit``) has exact sizes anyway.
+            so that few functions are compiled while many molecules or batches come and go; ``"exact"`` in its own, with
+            its indices and those tables that no call replaces as constants, for a potential that is called so often
+            that its own compilation pays. What a caller compiles himself (``jax.jit``) has exact sizes anyway.
     """
 
     shapes: Literal["shared", "exact"] = "shared"

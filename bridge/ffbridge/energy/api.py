@@ -112,11 +112,14 @@ def analytic_value_and_grad(
         arrays: the plan's arrays.
         x: positions ``(..., n_atoms, 3)`` [nm].
         tables: ``(n_params, n_columns)`` by name.
-        counted: what each conformer's derivatives are multiplied by, ``(n_conformers,)``: 1 if it is real, 0 if not.
+        counted: what derivatives of each energy are multiplied by, ``(n_conformers, n_systems)``, or
+            ``(n_conformers, 1)`` for all systems; 1 if None.
         of_tables: whether to compute dU/d tables, which are 0 otherwise.
     """
     xp, batch = backend.namespace, x.shape[:-2]
-    weights = None if counted is None else dict.fromkeys((term.name for term in structure.terms), counted[None, :])
+    weights = None
+    if counted is not None:
+        weights = dict.fromkeys((term.name for term in structure.terms), xp.permute_dims(counted, (1, 0)))
     inner, du_dx, du_dtables = _derivatives(
         backend, structure, arrays, conformers_last(xp, x), tables, weights, of_tables=of_tables
     )

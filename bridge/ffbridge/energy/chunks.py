@@ -19,18 +19,18 @@ _BLOCK = 2**15
 _FEWEST_ROWS = 256
 
 
-def conformers_at_once(arrays: Mapping[str, Array]) -> int:
+def conformers_at_once(arrays: Mapping[str, Array], *, fewest: int = _FEWEST) -> int:
     """Return how many conformers to evaluate together, a power of two.
 
-    So many that three coordinates for each interaction of the largest term take about 4 MiB, but at least 8: with
-    fewer, loops over them are too short for vector instructions.
+    So many that three coordinates for each interaction of the largest term take about 4 MiB.
 
     Args:
         arrays: the arrays of a :func:`ffbridge.energy.plan.plan`.
+        fewest: how many at least; with few, loops over conformers are too short for vector instructions.
     """
     interactions = max((int(array.shape[0]) for path, array in arrays.items() if path.endswith("/systems")), default=1)
     fitting = _BYTES // (3 * 8 * max(interactions, 1))
-    return min(max(1 << (max(fitting, 1).bit_length() - 1), _FEWEST), _MOST)
+    return min(max(1 << (max(fitting, 1).bit_length() - 1), fewest), _MOST)
 
 
 def rows_at_once(n_conformers: int) -> int:

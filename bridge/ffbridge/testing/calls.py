@@ -154,7 +154,7 @@ def _flat_memory(engine: Engine) -> str | None:
 
 def _evaluates(engine: Engine) -> str | None:
     """It evaluates something, and is found by its name."""
-    expect(get_engine(engine.name) is engine, f"the engine of the name {engine.name!r} is another one")
+    expect(type(get_engine(engine.name)) is type(engine), f"the engine of the name {engine.name!r} is another one")
     chosen(engine)
     return None
 

@@ -6,7 +6,7 @@ pytest itself is not imported: what is here is what it looks for in classes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from ffbridge.errors import ConformanceError
@@ -60,15 +60,17 @@ class EngineConformance(_Conformance):
 
     Attributes:
         engine: name of the engine, as `fb.potential` takes it.
+        options: of the engine, as `fb.potential` takes them.
     """
 
     engine: ClassVar[str]
+    options: ClassVar[Mapping[str, Any]] = {}
 
     def _cases(self) -> Iterator[tuple[Check[Any], Case]]:
         return engine_cases(_named(self, "engine"))
 
     def _subject(self) -> Any:
-        return get_engine(self.engine)
+        return get_engine(self.engine).with_options(**self.options)
 
 
 def _named(test: _Conformance, kind: str) -> str:

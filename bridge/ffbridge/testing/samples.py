@@ -12,7 +12,8 @@ from ffbridge.bundle import Bundle
 from ffbridge.engine import Engine
 from ffbridge.errors import ConformanceError, UnsupportedError
 from ffbridge.forms import form
-from ffbridge.potential import Potential, potential
+from ffbridge.potential import Potential
+from ffbridge.registry import get_backend
 from ffbridge.testing import vectors
 from ffbridge.testing.check import Case, expect
 
@@ -38,8 +39,8 @@ class Sample:
     x: Floats
 
     def potential(self, engine: Engine, host: str = "numpy") -> Potential:
-        """Return the potential of the bundle by an engine under a host."""
-        return potential(self.bundle, engine=engine.name, host=host)
+        """Return the potential of the bundle by an engine, with the options that it has, under a host."""
+        return Potential(self.bundle, engine, get_backend(host))
 
     def direction(self, seed: int = 0) -> Floats:
         """Return a direction in positions, of the size of a displacement [nm]."""

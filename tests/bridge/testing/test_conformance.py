@@ -6,6 +6,8 @@ x64 is on for all threads.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
 from ffbridge.errors import ConformanceError
@@ -43,6 +45,31 @@ class TestNumpyEngine(EngineConformance):
 @pytest.mark.usefixtures("x64")
 class TestTorchEngine(EngineConformance):
     engine = "torch"
+
+
+class CompiledConformance(EngineConformance):
+    """The checks `needed`, of what depends on what a potential compiles for itself: others would compile it again."""
+
+    needed: ClassVar[tuple[str, ...]]
+
+    def _cases(self):
+        return (each for each in super()._cases() if each[0].name in self.needed)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("x64")
+class TestCompiledTorchEngine(CompiledConformance):
+    engine = "torch"
+    options: ClassVar = {"compile": True}
+    needed = ("vectors/derivatives", "threads/calls")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("x64")
+class TestExactJaxEngine(CompiledConformance):
+    engine = "jax"
+    options: ClassVar = {"shapes": "exact"}
+    needed = ("vectors/derivatives", "reference", "calls/tables", "calls/dtype", "threads/calls")
 
 
 @pytest.mark.slow

@@ -1,0 +1,127 @@
+"""The torch engine's formulas as compiled programs, by ``torch.compile``: few loops where eager torch runs 700 kernels.
+
+A program is made for each number of conformers that are evaluated together (:mod:`ffbridge.energy.chunks`), and once
+more with weights and without derivatives to tables. It has the index arrays of its bundle as constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from operator import add
+from threading import Lock
+from typing import Any
+
+import torch
+
+from ffbridge.backend import Array
+from ffbridge.energy.api import analytic_value_and_grad
+from ffbridge.energy.chunks import bucket, chunk_of, conformers_at_once
+from ffbridge.energy.plan import Structure
+from ffbridge.engine import Arrays, Evaluation
+from ffbridge.errors import UnsupportedError
+from ffbridge_backends.torch import TorchBackend
+
+__all__ = ["CompiledFormulas"]
+
+
+class _InOnePiece(TorchBackend):
+    """PyTorch without blocks of interactions: the compiler leaves out the arrays that blocks would keep small."""
+
+    def in_blocks(
+        self,
+        function: Callable[[Arrays], tuple[dict[str, Array], dict[str, Array]]],
+        rows: Arrays,
+        block: int,
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """At once."""
+        return function(rows)
+
+
+_backend = _InOnePiece()
+
+
+class CompiledFormulas:
+    """Energies and first derivatives of one bundle.
+
+    Args:
+        structure: the plan's structure.
+        arrays: the plan's arrays.
+    """
+
+    def __init__(self, structure: Structure, arrays: dict[str, Array]) -> None:
+        self._structure = structure
+        self._arrays = arrays
+        self._at_once = conformers_at_once(arrays, fewest=1)
+        self._programs: dict[Any, Callable[..., Evaluation]] = {}
+        self._lock = Lock()
+
+    def __call__(self, x: Array, tables: Arrays, weights: Array | None = None, *, of_tables: bool = True) -> Evaluation:
+        """Return energies, and the negative derivative to positions and that to tables of their weighted sum.
+
+        Args:
+            x: positions ``(..., n_atoms, 3)`` [nm].
+            tables: all of them, ``(n_params, n_columns)`` by name.
+            weights: of the energies, ``(n_conformers, n_systems)``; all 1 if None.
+            of_tables: whether to compute derivatives to tables, which are 0 otherwise.
+
+        Raises:
+            UnsupportedError: torch cannot compile here.
+        """
+        flat = x.reshape(-1, *x.shape[-2:])
+        n_conformers = flat.shape[0]
+        whole = bucket(n_conformers, self._at_once)
+        at_once = chunk_of(whole, self._at_once)
+        if n_conformers == at_once:
+            energy, forces, gradients = self._run(flat, tables, weights, of_tables)
+            return Evaluation(energy.reshape(*x.shape[:-2], -1), forces.reshape(x.shape), gradients)
+        if missing := whole - n_conformers:
+            # Real geometries, with finite energies, that count for nothing.
+            flat = torch.cat([flat, flat[-1:].expand(missing, -1, -1)])
+            known = x.new_ones(n_conformers, self._structure.n_systems) if weights is None else weights
+            weights = torch.cat([known, known.new_zeros(missing, known.shape[1])])
+        found = [
+            self._run(
+                flat[start : start + at_once],
+                tables,
+                None if weights is None else weights[start : start + at_once],
+                of_tables,
+            )
+            for start in range(0, whole, at_once)
+        ]
+        batch = x.shape[:-2]
+        energy = torch.cat([each.energy for each in found])[:n_conformers]
+        forces = torch.cat([each.forces for each in found])[:n_conformers]
+        gradients = {name: reduce(add, [each.tables[name] for each in found]) for name in tables}
+        return Evaluation(energy.reshape(*batch, -1), forces.reshape(x.shape), gradients)
+
+    def _run(self, x: Array, tables: Arrays, weights: Array | None, of_tables: bool) -> Evaluation:
+        inputs = (x.contiguous(), dict(tables), None if weights is None else weights.contiguous())
+        key = (x.shape[0], weights is None, of_tables)
+        program = self._programs.get(key)
+        if program is None:
+            with self._lock:
+                program = self._programs.get(key) or self._compile(inputs, of_tables=of_tables)
+                self._programs[key] = program
+        return program(*inputs)
+
+    def _compile(self, inputs: tuple[Any, ...], *, of_tables: bool) -> Callable[..., Evaluation]:
+        """Return the formulas as a program for inputs of these shapes."""
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        def formulas(x: Array, tables: Arrays, weights: Array | None) -> tuple[Any, ...]:
+            prepared = (_backend, self._structure, self._arrays)
+            found = analytic_value_and_grad(*prepared, x, tables, counted=weights, of_tables=of_tables)
+            return found.energy, found.forces, dict(found.tables)
+
+        # What the formulas do is told from a call: torch.compile itself would follow all of their Python code.
+        program = torch.compile(make_fx(formulas)(*inputs).forward, fullgraph=True, dynamic=False)
+        try:
+            program(*inputs)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split("Set TORCHDYNAMO_VERBOSE")[0].split())[:500]
+            raise UnsupportedError(
+                f"torch.compile failed: {reason} It needs a C++ compiler for a CPU, such as g++ (apt install g++), and "
+                "triton for a GPU; compile=False needs neither"
+            ) from error
+        return lambda *given: Evaluation(*program(*given))
