@@ -5,9 +5,10 @@ Reading uses DGL's public interface; writing calls what reads pickled graphs (``
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from collections.abc import Mapping as MappingABC
-from functools import cache
+from copy import copy
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,11 @@ from ffbridge.exchange import share
 from .model import EdgeSet, EdgeType, Graph, NodeSet
 
 __all__ = ["read", "write"]
+
+_ORDINARY = frozenset(np.dtype(name) for name in ("int32", "int64", "float32", "float64"))
+
+_OWN = frozenset({"_graph", "_node_frames", "_edge_frames", "_batch_num_nodes", "_batch_num_edges"})
+"""The attributes of a DGL graph that are its own: structure, fields and batch sizes; the others follow from types."""
 
 
 def read(graph: Any) -> Graph:
@@ -83,24 +89,28 @@ def write(graph: Graph) -> Any:
     ids = _ids(graph)
     device = next(iter(ids.values())).device
     frames = [
-        [_frame(dgl, f"{kind}/{_joined(name)}", part, device) for name, part in parts.items()]
+        [_frame(dgl, kind, name, part, device) for name, part in parts.items()]
         for kind, parts in (("nodes", nodes), ("edges", edges))
     ]
-    written = dgl.DGLGraph(_structure(dgl, nodes, edges, ids), list(nodes), [each for _, each, _ in edges], *frames)
+    written = _assembled(dgl, nodes, edges, ids, frames)
     # A graph that is no batch counts as a batch of one, and DGL keeps that count itself as the graph changes.
     if graph.n_graphs != 1:
         for parts, assign in ((nodes, written.set_batch_num_nodes), (edges, written.set_batch_num_edges)):
-            assign(
-                {each: _tensor(f"batch_sizes/{_joined(each)}", part.batch_sizes).long() for each, part in parts.items()}
-            )
+            assign({each: _tensor(part.batch_sizes, "batch_sizes", each).long() for each, part in parts.items()})
     return written
 
 
-def _tensor(path: str, array: Any) -> Any:
+def _tensor(array: Any, *path: str | EdgeType) -> Any:
+    """Return an array as a tensor; its path is joined only for the message of an error."""
+    # An ordinary array has nothing that `share` would look at, and there are dozens of them in a small graph.
+    if type(array) is np.ndarray and array.flags.carray and array.dtype in _ORDINARY:
+        import torch
+
+        return torch.from_numpy(array)
     try:
         return share(array, "torch").array
     except ExchangeError as error:
-        raise ExchangeError(f"{path}: {error}") from error
+        raise ExchangeError(f"{_joined(*path)}: {error}") from error
 
 
 def _ids(graph: Graph) -> dict[int, Any]:
@@ -118,8 +128,8 @@ def _ids(graph: Graph) -> dict[int, Any]:
         for node_type, end, ids in ((edge_type[0], "src", edges.src), (edge_type[2], "dst", edges.dst)):
             arrays[id(ids)] = ids
             named[node_type].setdefault(id(ids), (edge_type, end))
-    places = {key: _place(*place) for each in named.values() for key, place in each.items()}
-    tensors = {key: _tensor(places[key], ids) for key, ids in arrays.items()}
+    places = {key: place for each in named.values() for key, place in each.items()}
+    tensors = {key: _tensor(ids, "structure", *places[key]) for key, ids in arrays.items()}
     dtypes = {ids.dtype for ids in tensors.values()}
     names = sorted(str(dtype).removeprefix("torch.") for dtype in dtypes)
     if names not in (["int32"], ["int64"]):
@@ -127,51 +137,80 @@ def _ids(graph: Graph) -> dict[int, Any]:
             f"write_graph: ids of nodes are {' and '.join(names)}; DGL takes all int32 or all int64: cast them"
         )
     for node_type, each in named.items():
-        found = {_place(*place): tensors[key] for key, place in each.items()}
-        _check_ids(node_type, graph.nodes[node_type].count, found)
+        _check_ids(node_type, graph.nodes[node_type].count, each.values(), [tensors[key] for key in each])
     return tensors
 
 
-def _place(edge_type: EdgeType, end: str) -> str:
-    return f"structure/{_joined(edge_type)}/{end}"
+def _joined(*path: str | EdgeType) -> str:
+    return "/".join(name if isinstance(name, str) else ":".join(name) for name in path)
 
 
-def _joined(name: str | EdgeType) -> str:
-    return name if isinstance(name, str) else ":".join(name)
-
-
-def _frame(dgl: Any, path: str, part: NodeSet | EdgeSet, device: Any) -> Any:
+def _frame(dgl: Any, kind: str, name: str | EdgeType, part: NodeSet | EdgeSet, device: Any) -> Any:
     """Return the fields of a type as DGL keeps them.
 
     Raises:
         GraphError: a field has no row for each node or edge, or is elsewhere than the structure.
     """
-    fields = {name: _tensor(f"{path}/{name}", field) for name, field in part.fields.items()}
-    for name, field in fields.items():
+    if not part.fields:
+        return dgl.frame.Frame(num_rows=part.count)
+    fields = {each: _tensor(array, kind, name, each) for each, array in part.fields.items()}
+    for each, field in fields.items():
         if not field.ndim or len(field) != part.count or field.device != device:
             raise GraphError(
-                f"write_graph: {path}/{name}: shape {tuple(field.shape)} on {field.device}, expected {part.count} rows "
-                f"on {device}, where the structure is"
+                f"write_graph: {_joined(kind, name, each)}: shape {tuple(field.shape)} on {field.device}, expected "
+                f"{part.count} rows on {device}, where the structure is"
             )
-    return dgl.frame.Frame(fields or None, num_rows=part.count)
+    return dgl.frame.Frame(fields, num_rows=part.count)
 
 
-def _check_ids(node_type: str, count: int, named: MappingABC[str, Any]) -> None:
-    """Raise GraphError for ids, by their paths, that name no node of a type; all at once, as it is fastest."""
+def _check_ids(node_type: str, count: int, places: Collection[tuple[EdgeType, str]], named: list[Any]) -> None:
+    """Raise GraphError for ids, by their places, that name no node of a type; all at once, as it is fastest."""
     import torch
 
-    together = torch.cat(list(named.values())) if named else torch.zeros(0)
+    together = torch.cat(named) if named else torch.zeros(0)
     if not len(together):
         return
-    least, greatest = torch.aminmax(together)
+    least, greatest = (int(bound) for bound in torch.aminmax(together))
     if least < 0 or greatest >= count:
-        wrong = {path: ids[(ids < 0) | (ids >= count)] for path, ids in named.items()}
-        path, ids = next((path, ids) for path, ids in wrong.items() if len(ids))
-        raise GraphError(f"write_graph: {path}: node {ids[0].item()}, but there are {count} of type {node_type}")
+        wrong = [ids[(ids < 0) | (ids >= count)] for ids in named]
+        place, found = next((place, ids) for place, ids in zip(places, wrong, strict=True) if len(ids))
+        raise GraphError(
+            f"write_graph: {_joined('structure', *place)}: node {found[0].item()}, but there are {count} of type "
+            f"{node_type}"
+        )
+
+
+def _assembled(
+    dgl: Any,
+    nodes: MappingABC[str, NodeSet],
+    edges: MappingABC[EdgeType, EdgeSet],
+    ids: MappingABC[int, Any],
+    frames: list[list[Any]],
+) -> Any:
+    """Return the graph with its fields as ``dgl.heterograph`` makes it, by what is known of graphs of its types.
+
+    It is made as a pickled graph is read, by its attributes; those that follow from the types are worked out once.
+    """
+    known = _known(tuple(nodes), tuple(edges))
+    if known is None:
+        ends = {edge_type: (ids[id(part.src)], ids[id(part.dst)]) for edge_type, part in edges.items()}
+        structure = dgl.heterograph(ends, num_nodes_dict={name: part.count for name, part in nodes.items()})._graph
+        return dgl.DGLGraph(structure, list(nodes), [each for _, each, _ in edges], *frames)
+    # Copied: whoever changes a graph's list of types shall not change those of the next graph.
+    attributes = {name: copy(attribute) for name, attribute in known.attributes.items()}
+    attributes |= dict.fromkeys(_OWN) | {"_graph": _structure(dgl, known, nodes, edges, ids)}
+    attributes["_node_frames"], attributes["_edge_frames"] = frames
+    written = dgl.DGLGraph.__new__(dgl.DGLGraph)
+    written.__setstate__(attributes)
+    return written
 
 
 def _structure(
-    dgl: Any, nodes: MappingABC[str, NodeSet], edges: MappingABC[EdgeType, EdgeSet], ids: MappingABC[int, Any]
+    dgl: Any,
+    known: _Known,
+    nodes: MappingABC[str, NodeSet],
+    edges: MappingABC[EdgeType, EdgeSet],
+    ids: MappingABC[int, Any],
 ) -> Any:
     """Return the index of relations that ``dgl.heterograph`` makes, in one call of DGL's library for all relations.
 
@@ -179,33 +218,36 @@ def _structure(
     of nodes, and an array of ids for either end of each relation. For the 63 relations of a small molecule that takes
     0.2 ms; with a call for each it takes 0.7, and by ``dgl.heterograph`` 5.6.
     """
-    counts = {node_type: part.count for node_type, part in nodes.items()}
-    ends = {edge_type: (ids[id(part.src)], ids[id(part.dst)]) for edge_type, part in edges.items()}
-    header = _header(tuple(nodes), tuple(edges))
-    if header is None:
-        return dgl.heterograph(ends, num_nodes_dict=counts)._graph
     index, as_object = dgl.heterograph_index, dgl._ffi.object_generic.convert_to_object
-    given = {id(found): as_object(dgl.utils.F.to_dgl_nd(found)) for found in ids.values()}
-    arrays = [given[id(end)] for pair in ends.values() for end in pair]
+    given = {key: as_object(dgl.utils.F.to_dgl_nd(found)) for key, found in ids.items()}
+    arrays = [given[id(end)] for part in edges.values() for end in (part.src, part.dst)]
     state = index.HeteroPickleStates.__new__(index.HeteroPickleStates)
-    meta = bytearray(header.before + _packed(counts.values()) + header.after)
-    state.__init_handle_by_constructor__(index._CAPI_DGLCreateHeteroPickleStates, header.version, meta, arrays)
+    meta = bytearray(known.before + _packed(part.count for part in nodes.values()) + known.after)
+    state.__init_handle_by_constructor__(index._CAPI_DGLCreateHeteroPickleStates, known.version, meta, arrays)
     unpickled = index.HeteroGraphIndex.__new__(index.HeteroGraphIndex)
     unpickled.__setstate__(state)
     return unpickled
 
 
-class _Header(NamedTuple):
-    """The header of pickled graphs of some types: version, and the bytes before and after the numbers of nodes."""
+class _Known(NamedTuple):
+    """What graphs of some types share.
 
+    Attributes:
+        attributes: those of a DGL graph that follow from its types, by name.
+        version: of the header of pickled graphs.
+        before: the bytes of that header before the numbers of nodes.
+        after: the bytes of that header after the numbers of nodes.
+    """
+
+    attributes: MappingABC[str, Any]
     version: int
     before: bytes
     after: bytes
 
 
-@cache
-def _header(node_types: tuple[str, ...], edge_types: tuple[EdgeType, ...]) -> _Header | None:
-    """Return the header that DGL writes for graphs of these types, sorted; None if the numbers are not found in it."""
+@lru_cache(maxsize=256)
+def _known(node_types: tuple[str, ...], edge_types: tuple[EdgeType, ...]) -> _Known | None:
+    """Return what graphs of these types, sorted, share; None if this DGL's graphs are not made as they are elsewhere."""
     import dgl
     import torch
 
@@ -214,7 +256,10 @@ def _header(node_types: tuple[str, ...], edge_types: tuple[EdgeType, ...]) -> _H
     graph = dgl.heterograph(dict.fromkeys(edge_types, (none, none)), num_nodes_dict=counts)
     state = graph._graph.__getstate__()
     before, *after = bytes(state.meta).split(_packed(counts.values()))
-    return _Header(state.version, before, after[0]) if len(after) == 1 else None
+    if len(after) != 1 or not vars(graph).keys() >= _OWN:
+        return None
+    attributes = {name: attribute for name, attribute in vars(graph).items() if name not in _OWN}
+    return _Known(attributes, state.version, before, after[0])
 
 
 def _packed(counts: Iterable[int]) -> bytes:

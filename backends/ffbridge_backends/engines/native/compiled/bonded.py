@@ -148,11 +148,16 @@ def _periodic_torsion_constants(form: Any, p: Any) -> Any:
     return p[0], p[1], p[2], p[3], int(p[4])
 
 
-def _fourier(columns: Floats) -> Floats:
+@compiled
+def _fourier(columns: Any) -> Any:
     """Return k, cos phase, sin phase, n and n's bits. Tables are not checked: n is NaN where it is no periodicity."""
-    k, phase, n = columns.T
-    known = (n == np.floor(n)) & (n >= 0) & (n <= HIGHEST_PERIODICITY)
-    return np.stack([k, np.cos(phase), np.sin(phase), np.where(known, n, np.nan), np.where(known, n, 0.0)], axis=1)
+    found = np.empty((len(columns), 5))
+    for row in range(len(columns)):
+        k, phase, n = columns[row, 0], columns[row, 1], columns[row, 2]
+        known = n == math.floor(n) and 0 <= n <= HIGHEST_PERIODICITY
+        found[row, 0], found[row, 1], found[row, 2] = k, math.cos(phase), math.sin(phase)
+        found[row, 3], found[row, 4] = (n, n) if known else (math.nan, 0.0)
+    return found
 
 
 @case(value, PeriodicTorsion)
