@@ -66,7 +66,7 @@ class LambdaModule(Evaluator):
         if not self._names:
             return {}
         energies = self._call(x, tables, each_term=True)
-        split = self._host.namespace.reshape(energies, (*x.shape[:-2], self._bundle.n_systems, -1))
+        split = self._host.namespace.reshape(energies, (*x.shape[:-2], self._bundle.n_systems, len(self._names)))
         return {name: split[..., number] for number, name in enumerate(self._names)}
 
     def value_and_grad(self, x: Array, tables: Arrays) -> Evaluation:

@@ -68,6 +68,22 @@ def test_values_and_first_derivatives(bundle, x, tables, engine, host):
 
 
 @pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(("engine", "host"), [*PAIRS, ("native", "torch"), ("native", "jax")])
+def test_no_conformers_have_no_energies(bundle, engine, host):
+    U, x = fb.potential(bundle, engine=engine, host=host), fb.to(np.zeros((2, 0, 11, 3)), host)
+    energy, forces = U.energy_and_forces(x)
+    assert tuple(energy.shape) == tuple(U(x).shape) == (2, 0, 2)
+    assert tuple(forces.shape) == (2, 0, 11, 3)
+    assert {tuple(each.shape) for each in U.by_term(x).values()} == {(2, 0, 2)}
+    if host == "torch":
+        x.requires_grad_()
+        charges = torch.tensor(bundle.tables["coulomb"].values, requires_grad=True)
+        U(x, {"coulomb": charges}).sum().backward()
+        assert tuple(x.grad.shape) == (2, 0, 11, 3)
+        assert not charges.grad.any()
+
+
+@pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("engine", "host"), PAIRS)
 @pytest.mark.parametrize(("given", "batch"), [((), ()), (TABLES, (2, 1))])
 def test_energy_and_forces_alone(bundle, x, tables, engine, host, given, batch):

@@ -162,6 +162,17 @@ def test_equal_structures_and_shapes_share_compiled_code(x):
     assert shared._cache_size() == compiled
 
 
+@pytest.mark.parametrize(
+    ("engine", "options"),
+    [*((engine, {}) for engine in ENGINES), ("jax", {"shapes": "exact"}), ("torch", {"compile": True})],
+)
+def test_no_conformers_have_no_energies(bundle, engine, options):
+    found = fb.potential(bundle, engine=engine, **options).value_and_grad(np.zeros((0, 11, 3)))
+    assert tuple(found.energy.shape) == (0, 2)
+    assert tuple(found.forces.shape) == (0, 11, 3)
+    assert not np.asarray(found.tables["coulomb"]).any()
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_bundle_without_terms_has_no_energy(engine):
     empty = fb.Bundle(np.array([0, 2], dtype=np.int32), np.array([1, 1], dtype=np.int32), {}, {})

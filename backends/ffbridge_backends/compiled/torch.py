@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
+from math import prod
 from operator import add
 from threading import Lock
 from typing import Any
@@ -68,8 +69,10 @@ class CompiledFormulas:
         Raises:
             UnsupportedError: torch cannot compile here.
         """
-        flat = x.reshape(-1, *x.shape[-2:])
-        n_conformers = flat.shape[0]
+        n_conformers = prod(x.shape[:-2])
+        if not n_conformers:
+            return analytic_value_and_grad(_backend, self._structure, self._arrays, x, tables)
+        flat = x.reshape(n_conformers, *x.shape[-2:])
         whole = bucket(n_conformers, self._at_once)
         at_once = chunk_of(whole, self._at_once)
         if n_conformers == at_once:
@@ -96,7 +99,9 @@ class CompiledFormulas:
         return Evaluation(energy.reshape(*batch, -1), forces.reshape(x.shape), gradients)
 
     def _run(self, x: Array, tables: Arrays, weights: Array | None, of_tables: bool) -> Evaluation:
-        inputs = (x.contiguous(), dict(tables), None if weights is None else weights.contiguous())
+        # Strides are a part of what a program is made for.
+        given = {name: table.contiguous() for name, table in tables.items()}
+        inputs = (x.contiguous(), given, None if weights is None else weights.contiguous())
         key = (x.shape[0], weights is None, of_tables)
         program = self._programs.get(key)
         if program is None:

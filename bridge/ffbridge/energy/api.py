@@ -91,7 +91,7 @@ def packed_energies(
     if not each_term:
         return total(backend, structure, arrays, x, tables, evaluate=evaluate)
     terms = by_term(backend, structure, arrays, x, tables, evaluate=evaluate)
-    return xp.reshape(xp.stack(list(terms.values()), axis=-1), (x.shape[0], -1))
+    return xp.reshape(xp.stack(list(terms.values()), axis=-1), (x.shape[0], structure.n_systems * len(terms)))
 
 
 def analytic_value_and_grad(
@@ -163,7 +163,8 @@ def packed_pullback(
     """Return dL/d packed from dL/d energies by analytic formulas; arguments as for :func:`packed_energies`."""
     xp = backend.namespace
     x, given = packing.unpack(xp, packed)
-    by_system = xp.reshape(cotangents, (x.shape[0], structure.n_systems, -1))
+    n_each = len(structure.terms) if each_term else 1
+    by_system = xp.reshape(cotangents, (x.shape[0], structure.n_systems, n_each))
     weights = {
         term.name: xp.permute_dims(by_system[:, :, number if each_term else 0], (1, 0))
         for number, term in enumerate(structure.terms)

@@ -50,12 +50,12 @@ def conformers_with_blocks(n_atoms: int) -> int:
 def bucket(n_conformers: int, at_once: int) -> int:
     """Return the number of conformers that a function is compiled for: at least as many, and one of few numbers.
 
-    Powers of two up to `at_once`, then chunks of equal size, a multiple of four, up to eight of them, then four numbers
-    for each doubling. So less than four conformers of a chunk, or a quarter, are computed in vain; and 41 functions are
-    compiled at most for all numbers up to 1,000, with 64 at once.
+    0 for none, powers of two up to `at_once`, then chunks of equal size, a multiple of four, up to eight of them, then
+    four numbers for each doubling. So less than four conformers of a chunk, or a quarter, are computed in vain; and 41
+    functions are compiled at most for all numbers from 1 to 1,000, with 64 at once.
     """
     if n_conformers <= at_once:
-        return 1 << max(n_conformers - 1, 0).bit_length()
+        return 1 << (n_conformers - 1).bit_length() if n_conformers else 0
     chunks = -(-n_conformers // at_once)
     if chunks <= 8:
         return chunks * -(-n_conformers // (4 * chunks)) * 4

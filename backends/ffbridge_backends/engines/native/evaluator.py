@@ -79,7 +79,8 @@ class NativeEvaluator(EngineEvaluator):
 
     def source(self, packing: Packing, *, each_term: bool) -> FunctionSource:
         """Return energies and their pullback for the automatic differentiation of another framework."""
-        n_energies = self._structure.n_systems * (len(self._structure.terms) if each_term else 1)
+        n_each = len(self._structure.terms) if each_term else 1
+        n_energies = self._structure.n_systems * n_each
 
         def energies(packed: Array) -> Array:
             x, tables = packing.unpack(np, packed)
@@ -89,7 +90,7 @@ class NativeEvaluator(EngineEvaluator):
 
         def pullback(packed: Array, cotangents: Array) -> Array:
             x, tables = packing.unpack(np, packed)
-            split = _in_double(cotangents).reshape(len(x), self._structure.n_systems, -1)
+            split = _in_double(cotangents).reshape(len(x), self._structure.n_systems, n_each)
             found, dl_dtables = self._evaluate(_in_double(x), tables, EVERYTHING, np.moveaxis(split, -1, 0))
             return packing.pack(np, found.gradient, dl_dtables).astype(packed.dtype, copy=False)
 
