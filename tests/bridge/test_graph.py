@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import gc
+import pickle
 import sys
 from dataclasses import replace
 
@@ -289,13 +292,14 @@ def test_fields_without_a_row_for_each_do_not_reach_dgl():
             fb.write_graph(replace(graph, edges={edge_type: replace(edges, fields={"x": torch.zeros(5)})}), "dgl")
 
 
-def test_a_header_that_is_not_known_is_no_obstacle(monkeypatch):
+@pytest.mark.parametrize("backend", ["torch", "numpy"])
+def test_a_header_that_is_not_known_is_no_obstacle(monkeypatch, backend):
     """Where DGL's pickled graphs look otherwise, its public function makes the same graph."""
     from ffbridge.graph import dgl as writer
 
-    graph = fb.read_graph(heterogeneous())
+    graph = fb.read_graph(heterogeneous()).to(backend)
     usual = fb.write_graph(graph, "dgl")
-    monkeypatch.setattr(writer, "_header", lambda *_: None)
+    monkeypatch.setattr(writer, "_known", lambda *_: None)
     other = fb.write_graph(graph, "dgl")
     assert other.canonical_etypes == usual.canonical_etypes
     assert other.formats() == usual.formats()
@@ -303,3 +307,116 @@ def test_a_header_that_is_not_known_is_no_obstacle(monkeypatch):
         for one, two in zip(usual.edges(etype=edge_type), other.edges(etype=edge_type), strict=True):
             assert torch.equal(one, two)
         assert torch.equal(usual.in_degrees(etype=edge_type), other.in_degrees(etype=edge_type))
+
+
+def test_attributes_that_are_not_known_are_no_obstacle(monkeypatch):
+    """Where DGL's graphs keep their structure or fields otherwise, its constructor makes the same graph."""
+    from ffbridge.graph import dgl as writer
+
+    graph = fb.read_graph(heterogeneous())
+    types = tuple(sorted(graph.nodes)), tuple(sorted(graph.edges))
+    usual = fb.write_graph(graph, "dgl")
+    assert writer._known(*types) is not None
+    monkeypatch.setattr(writer, "_OWN", writer._OWN | {"_frames_of_later"})
+    monkeypatch.setattr(writer, "_known", writer._known.__wrapped__)
+    assert writer._known(*types) is None
+    assert_same(fb.write_graph(graph, "dgl"), usual)
+
+
+@pytest.mark.parametrize("build", [*GRAPHS, lambda: dgl.heterograph({("a", "to", "b"): ([0, 1], [1, 2])})])
+def test_what_follows_from_the_types_is_as_dgl_has_it(build):
+    """The attributes that no public method shows either, such as the maps of source and destination types."""
+    from ffbridge.graph import dgl as writer
+
+    original = build()
+    written = fb.write_graph(fb.read_graph(original), "dgl")
+    assert vars(written).keys() == vars(original).keys()
+    for name in vars(original).keys() - writer._OWN:
+        assert vars(written)[name] == vars(original)[name], name
+
+
+class TestGraphsOfTheSameTypes:
+    @pytest.fixture
+    def graphs(self):
+        return [fb.write_graph(fb.read_graph(build()), "dgl") for build in (heterogeneous, batched, heterogeneous)]
+
+    def test_share_no_fields(self, graphs):
+        one, batch, other = graphs
+        one.nodes["bond"].data["new"] = torch.ones(2)
+        one.edges["near"].data["new"] = torch.ones(0)
+        batch.nodes["atom"].data["q"] = torch.zeros(15)
+        assert "new" not in {name for graph in (batch, other) for _, name in fields(graph)}
+        assert torch.equal(other.nodes["atom"].data["q"], torch.linspace(-1, 1, 5))
+
+    def test_share_no_sizes(self, graphs):
+        one, batch, other = graphs
+        assert [graph.batch_size for graph in graphs] == [1, 3, 1]
+        one.set_batch_num_nodes({"atom": torch.tensor([2, 3]), "bond": torch.tensor([1, 1]), "ring": torch.zeros(2)})
+        other.add_nodes(1, ntype="ring")
+        assert [graph.batch_size for graph in graphs] == [2, 3, 1]
+        assert [graph.num_nodes("ring") for graph in graphs] == [0, 0, 1]
+        assert batch.batch_num_nodes("atom").tolist() == [5, 5, 5]
+        assert fb.write_graph(fb.read_graph(heterogeneous()), "dgl").batch_size == 1
+
+    def test_share_no_lists_of_types(self, graphs):
+        expected = heterogeneous()
+        graphs[0].ntypes.clear()
+        graphs[0].canonical_etypes.pop()
+        for graph in (graphs[2], fb.write_graph(fb.read_graph(expected), "dgl")):
+            assert graph.ntypes == expected.ntypes
+            assert graph.canonical_etypes == expected.canonical_etypes
+
+
+@pytest.mark.parametrize("backend", ["torch", "numpy"])
+def test_a_written_graph_is_as_any_of_dgl(backend):
+    original = batched()
+    written = fb.write_graph(fb.read_graph(original).to(backend), "dgl")
+    assert_same(pickle.loads(pickle.dumps(written)), original)
+    assert_same(copy.deepcopy(written), original)
+    assert_same(written.clone(), original)
+    assert_same(written.to("cpu"), original)
+    assert_same(dgl.batch([written, written]), dgl.batch([original, original]))
+    for mine, theirs in zip(dgl.unbatch(written), dgl.unbatch(original), strict=True):
+        assert_same(mine, theirs)
+    relations = [("atom", "in", "bond"), ("bond", "has", "atom")]
+    assert_same(written.edge_type_subgraph(relations), original.edge_type_subgraph(relations))
+    assert_same(dgl.remove_nodes(written, 0, "atom"), dgl.remove_nodes(original, 0, "atom"))
+    with written.local_scope():
+        written.update_all(dgl.function.copy_u("q", "m"), dgl.function.sum("m", "sum"), etype="in")
+        assert "sum" in written.nodes["bond"].data
+    assert_same(written, original)
+
+
+@pytest.mark.parametrize("id_dtype", [torch.int32, torch.int64])
+@pytest.mark.parametrize("build", GRAPHS)
+@pytest.mark.parametrize("writable", [True, False])
+def test_ids_of_numpy_are_aliased_and_kept(build, id_dtype, writable):
+    original = build(id_dtype)
+    arrays = fb.read_graph(original)
+    edges = {
+        kind: replace(part, src=part.src.numpy().copy(), dst=part.dst.numpy().copy())
+        for kind, part in arrays.edges.items()
+    }
+    next(iter(edges.values())).src.flags.writeable = writable
+    graph = fb.write_graph(replace(arrays, edges=edges), "dgl")
+    for kind, part in edges.items():
+        for mine, given in zip(graph.edges(etype=kind, order="eid"), (part.src, part.dst), strict=True):
+            assert mine.data_ptr() == given.ctypes.data or not len(given)
+    del edges, part, mine, given
+    gc.collect()
+    assert_same(graph, original)
+
+
+def test_ids_of_numpy_that_name_no_node_do_not_reach_dgl():
+    graph = fb.read_graph(dgl.heterograph({("a", "to", "b"): ([0, 1], [1, 2])})).to("numpy")
+    ((edge_type, edges),) = graph.edges.items()
+    for wrong in (-1, 3):
+        beyond = replace(graph, edges={edge_type: replace(edges, dst=np.array([1, wrong]))})
+        with pytest.raises(GraphError, match=rf"structure/a:to:b/dst: node {wrong}, but there are 3 of type b"):
+            fb.write_graph(beyond, "dgl")
+    for ids, message in ((np.array([1.0, 2.0]), "float64 and int64"), (np.array([1, 2], dtype="int32"), "int32 and")):
+        with pytest.raises(GraphError, match=rf"ids of nodes are {message}.*cast them"):
+            fb.write_graph(replace(graph, edges={edge_type: replace(edges, dst=ids)}), "dgl")
+    text = replace(graph, edges={edge_type: replace(edges, dst=np.array(["1", "2"]))})
+    with pytest.raises(ExchangeError, match=r"^structure/a:to:b/dst: "):
+        fb.write_graph(text, "dgl")

@@ -19,6 +19,13 @@ Array = Any
 EdgeType = tuple[str, str, str]
 """Source node type, relation, destination node type."""
 
+_NO_FIELDS: MappingABC[str, Array] = MappingProxyType({})
+
+
+def _fixed(fields: MappingABC[str, Array]) -> MappingABC[str, Array]:
+    """Return the fields as they are now, unchangeable."""
+    return MappingProxyType(dict(fields)) if fields else _NO_FIELDS
+
 
 @dataclass(frozen=True, eq=False)
 class NodeSet:
@@ -35,7 +42,7 @@ class NodeSet:
     batch_sizes: Array
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "fields", MappingProxyType(dict(self.fields)))
+        object.__setattr__(self, "fields", _fixed(self.fields))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return what makes the same nodes again: in a deep copy, or in another process."""
@@ -59,7 +66,7 @@ class EdgeSet:
     batch_sizes: Array
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "fields", MappingProxyType(dict(self.fields)))
+        object.__setattr__(self, "fields", _fixed(self.fields))
 
     @property
     def count(self) -> int:

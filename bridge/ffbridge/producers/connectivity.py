@@ -45,14 +45,12 @@ class Neighbors:
         # Both ends of a bond stand next to each other, so that a stable sort by atom keeps the order of the bonds.
         ends = bonds.reshape(-1)
         others = bonds[:, ::-1].reshape(-1)
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(ends, minlength=n_atoms))])
-        return cls(offsets=offsets, atoms=others[np.argsort(ends, kind="stable")])
+        return cls(offsets=_offsets(ends, n_atoms), atoms=others[ends.argsort(kind="stable")])
 
     @classmethod
     def from_members(cls, groups: Indices, n_groups: int) -> Neighbors:
         """Return, in place of neighbors, the members of every group; `groups` has the group of each member."""
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(groups, minlength=n_groups))])
-        return cls(offsets=offsets, atoms=np.argsort(groups, kind="stable"))
+        return cls(offsets=_offsets(groups, n_groups), atoms=groups.argsort(kind="stable"))
 
     @cached_property
     def degree(self) -> Indices:
@@ -60,35 +58,57 @@ class Neighbors:
         return self.offsets[1:] - self.offsets[:-1]
 
     @cached_property
-    def walks(self) -> tuple[Indices, Indices, Indices]:
-        """Every step from an atom to a neighbor and on to one of that, which may be the first: three atoms each.
+    def steps(self) -> tuple[Indices, Indices]:
+        """Every step from an atom to a neighbor: two atoms each, in the order of the first, then of its bonds."""
+        return np.arange(len(self.degree)).repeat(self.degree), self.atoms
 
-        In order of the first, then of its bonds, then of those of the second.
-        """
-        first, second = self.extend(np.arange(len(self.degree)))
-        row, third = self.extend(second)
-        return first[row], second[row], third
+    @cached_property
+    def ascending(self) -> Neighbors:
+        """The same neighbors of every atom, in ascending order."""
+        first, second = self.steps
+        n_atoms = len(self.degree)
+        keys = first * n_atoms + second
+        keys.sort()
+        return Neighbors(offsets=self.offsets, atoms=keys % n_atoms)
+
+    @cached_property
+    def paths(self) -> tuple[Indices, Indices, Indices]:
+        """Every path of two bonds over three atoms, in both directions: three atoms each, sorted."""
+        first, second = self.ascending.steps
+        row, third = self.ascending.extend(second)
+        first = first[row]
+        onward = first != third
+        return first[onward], second[row[onward]], third[onward]
+
+    @cached_property
+    def long_paths(self) -> tuple[Indices, Indices, Indices, Indices]:
+        """Every path of three bonds, in both directions, that ends on a fourth atom or on its first: sorted."""
+        first, second, third = self.paths
+        row, fourth = self.ascending.extend(third)
+        onward = second[row] != fourth
+        row = row[onward]
+        return first[row], second[row], third[row], fourth[onward]
 
     def extend(self, atoms: Indices) -> tuple[Indices, Indices]:
         """Return every step from ``atoms[i]`` to a neighbor, as (i, neighbor), in order of i, then of the bonds."""
         counts = self.degree[atoms]
-        rows = np.repeat(np.arange(len(atoms)), counts)
-        return rows, self.atoms[np.repeat(self.offsets[atoms], counts) + _ranges(counts)]
+        rows = np.arange(len(atoms)).repeat(counts)
+        # The step to the first neighbor of atoms[i] stands at the end of the counts before.
+        shifts = self.offsets[atoms] + counts - counts.cumsum()
+        return rows, self.atoms[shifts[rows] + np.arange(len(rows))]
 
 
 def angles(neighbors: Neighbors) -> Indices:
     """Return every path i-j-k of two bonds once, with i < k: ``(n_angles, 3)``, sorted."""
-    paths = np.stack(neighbors.walks, axis=1)
-    return _sorted_rows(paths[paths[:, 0] < paths[:, 2]])
+    i, j, k = neighbors.paths
+    return _rows((i, j, k), i < k)
 
 
 def proper_torsions(neighbors: Neighbors) -> Indices:
     """Return every path i-j-k-l of three bonds over four atoms once, with i < l: ``(n_torsions, 4)``, sorted."""
-    i, j, k = neighbors.walks
-    row, last = neighbors.extend(k)
-    i, j, k = i[row], j[row], k[row]
+    i, j, k, last = neighbors.long_paths
     # i < l also excludes three-membered rings, where the path returns to i.
-    return _sorted_rows(np.stack([i, j, k, last], axis=1)[(i < last) & (i != k) & (last != j)])
+    return _rows((i, j, k, last), i < last)
 
 
 def impropers(neighbors: Neighbors) -> Indices:
@@ -97,13 +117,12 @@ def impropers(neighbors: Neighbors) -> Indices:
     Six orderings per center, ``(6 n_centers, 4)``. They follow each other as a substructure search lists them: by the
     first atom, then by its bonds (which lead to the center), then by the bonds of the center.
     """
-    first, center, third = neighbors.walks
-    trivalent = (neighbors.degree[center] == 3) & (first != third)
-    first, center, third = first[trivalent], center[trivalent], third[trivalent]
-    row, fourth = neighbors.extend(center)
-    paths = np.stack([first[row], center[row], third[row], fourth], axis=1)
-    distinct: Indices = paths[(fourth != paths[:, 0]) & (fourth != paths[:, 2])]
-    return distinct
+    first, center = neighbors.steps
+    trivalent = neighbors.degree[center] == 3
+    first, center = first[trivalent], center[trivalent]
+    around = neighbors.atoms[neighbors.offsets[center, None] + np.arange(3)]
+    third, fourth = around[around != first[:, None]].reshape(-1, 2).T
+    return np.array([first, center, third, fourth, first, center, fourth, third]).T.reshape(-1, 4)
 
 
 def cyclic_impropers(neighbors: Neighbors) -> Indices:
@@ -180,11 +199,13 @@ def pairs_within(molecule_of_atom: Indices) -> tuple[Indices, Indices]:
         ``pairs (n_pairs, 2)``, sorted, and ``first (n_atoms,)``: pair (i, j) stands at ``first[i] + j``.
     """
     sizes = np.bincount(molecule_of_atom)
-    starts = np.cumsum(sizes) - sizes
+    starts = sizes.cumsum() - sizes
     partners = sizes[molecule_of_atom]
-    i = np.repeat(np.arange(len(molecule_of_atom)), partners)
-    j = np.repeat(starts[molecule_of_atom], partners) + _ranges(partners)
-    return np.stack([i, j], axis=1), np.cumsum(partners) - partners - starts[molecule_of_atom]
+    first = partners.cumsum() - partners - starts[molecule_of_atom]
+    pairs = np.empty((partners.sum(), 2), dtype=np.int64)
+    pairs[:, 0] = np.arange(len(molecule_of_atom)).repeat(partners)
+    pairs[:, 1] = np.arange(len(pairs)) - first.repeat(partners)
+    return pairs, first
 
 
 def one_four_and_farther_pairs(neighbors: Neighbors, molecule_of_atom: Indices) -> tuple[Indices, Indices]:
@@ -202,20 +223,20 @@ def one_four_and_farther_pairs(neighbors: Neighbors, molecule_of_atom: Indices) 
     pairs, first = pairs_within(molecule_of_atom)
     far = np.iinfo(np.int8).max
     separation = np.full(len(pairs), far, dtype=np.int8)
-    # Walks of up to three bonds that may step back, so they hold every shortest path; shorter ones are written last.
-    start, second, third = neighbors.walks
-    row, fourth = neighbors.extend(third)
-    alone = np.arange(len(molecule_of_atom))
-    for n_bonds, begin, end in ((3, start[row], fourth), (2, start, third), (1, start, second), (0, alone, alone)):
-        separation[first[begin] + end] = n_bonds
-    return pairs[separation == 3], pairs[separation == far]
+    # Shorter paths are written last.
+    ends = [(3, neighbors.long_paths), (2, neighbors.paths), (1, neighbors.steps), (0, (np.arange(len(first)),))]
+    for n_bonds, path in ends:
+        separation[first[path[0]] + path[-1]] = n_bonds
+    return pairs.compress(separation == 3, axis=0), pairs.compress(separation == far, axis=0)
 
 
-def _ranges(counts: Indices) -> Indices:
-    """Return 0 … counts[0]-1, 0 … counts[1]-1, and so on, one after another."""
-    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+def _offsets(groups: Indices, n_groups: int) -> Indices:
+    """Return where the members of each group begin, if sorted by group, and where the last end."""
+    offsets = np.zeros(n_groups + 1, dtype=np.int64)
+    np.bincount(groups, minlength=n_groups).cumsum(out=offsets[1:])
+    return offsets
 
 
-def _sorted_rows(rows: Indices) -> Indices:
-    order = np.lexsort(rows.T[::-1])
-    return rows[order]
+def _rows(columns: tuple[Indices, ...], chosen: NDArray[np.bool_]) -> Indices:
+    """Return the chosen rows of a table that is given by its columns, ``(n_chosen, n_columns)``."""
+    return np.ascontiguousarray(np.array(columns).compress(chosen, axis=1).T)

@@ -94,3 +94,21 @@ def test_atoms_that_no_bond_links_are_farther_apart():
     one_four, farther = one_four_and_farther_pairs(neighbors, np.zeros(3, dtype=np.int64))
     assert rows(one_four) == []
     assert rows(farther) == [(0, 2), (1, 2), (2, 0), (2, 1)]
+
+
+def test_paths_do_not_depend_on_the_order_of_the_bonds(molecule, neighbors):
+    bonds = np.array([(b.atom2_index, b.atom1_index) for b in reversed(molecule.bonds)], dtype=np.int64).reshape(-1, 2)
+    other = Neighbors.from_bonds(bonds, molecule.n_atoms)
+    for paths in (connectivity.angles, connectivity.proper_torsions):
+        assert rows(paths(other)) == rows(paths(neighbors))
+    for found in (neighbors.paths, neighbors.long_paths):
+        listed = rows(np.stack(found, axis=1))
+        assert listed == sorted(listed)
+        assert all(path[0] != path[2] and path[-3] != path[-1] for path in listed)
+
+
+def test_no_atom_has_no_path():
+    neighbors = Neighbors.from_bonds(np.zeros((0, 2), dtype=np.int64), 0)
+    assert [len(paths(neighbors)) for paths in (connectivity.angles, connectivity.proper_torsions)] == [0, 0]
+    assert connectivity.impropers(neighbors).shape == (0, 4)
+    assert [len(found) for found in one_four_and_farther_pairs(neighbors, np.zeros(0, dtype=np.int64))] == [0, 0]

@@ -125,3 +125,26 @@ def test_refusals():
         espaloma_graph(make("C"), impropers="amber")
     with pytest.raises(GraphError, match="at least one"):
         espaloma_graph([])
+
+
+def test_fields_share_no_memory_with_the_structure():
+    graph = espaloma_arrays(make("CCO"))
+    structure = [ids for part in graph.edges.values() for ids in (part.src, part.dst)]
+    for part in graph.nodes.values():
+        for field in part.fields.values():
+            assert not any(np.shares_memory(field, ids) for ids in structure)
+
+
+@pytest.mark.parametrize("smiles", ["[He]", "[H][H]"])
+@pytest.mark.parametrize("impropers", ["espaloma", "smirnoff"])
+def test_molecules_of_one_or_two_atoms(smiles, impropers):
+    one = espaloma_graph(make(smiles), impropers=impropers)
+    assert [one.num_nodes(node_type) for node_type in PATHS] == [2 * (one.num_nodes("n1") - 1), 0, 0, 0, 0, 0]
+    assert_equal(
+        espaloma_graph([make(smiles), make("C"), make(smiles)]), dgl.batch([one, espaloma_graph(make("C")), one])
+    )
+
+
+def test_the_total_charge_is_that_of_all_atoms_of_the_batch():
+    graph = espaloma_graph([make("CC(=O)[O-]"), make("[NH3+]CC[NH3+]")])
+    assert graph.nodes["g"].data["sum_q"].tolist() == [[-1.0], [2.0]]

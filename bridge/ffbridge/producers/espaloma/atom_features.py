@@ -50,9 +50,11 @@ def atom_features(molecule: Any, *, dtype: str = "float32") -> AtomFeatures:
     Raises:
         UnsupportedError: an atom has a hybridization or an atomic number that the features have no column for.
     """
+    from rdkit import Chem
+
     converted = _as_rdkit(molecule)
-    atoms = [converted.GetAtomWithIdx(index) for index in range(converted.GetNumAtoms())]
-    numbers = [atom.GetAtomicNum() for atom in atoms]
+    atoms = [*map(converted.GetAtomWithIdx, range(converted.GetNumAtoms()))]
+    numbers = [*map(Chem.Atom.GetAtomicNum, atoms)]
     if max(numbers) >= N_ELEMENTS:
         raise UnsupportedError(
             f"atom {numbers.index(max(numbers))} has atomic number {max(numbers)}; espaloma's features stop at "
@@ -60,13 +62,12 @@ def atom_features(molecule: Any, *, dtype: str = "float32") -> AtomFeatures:
         )
     rows = np.zeros((len(numbers), N_FEATURES), dtype=dtype)
     rows[np.arange(len(numbers)), numbers] = 1
-    rows[:, N_ELEMENTS] = [atom.GetTotalDegree() for atom in atoms]
-    rows[:, N_ELEMENTS + 1] = [atom.GetIsAromatic() for atom in atoms]
-    rows[:, N_ELEMENTS + 2] = [atom.GetMass() for atom in atoms]
+    for column, property_of in enumerate((Chem.Atom.GetTotalDegree, Chem.Atom.GetIsAromatic, Chem.Atom.GetMass)):
+        rows[:, N_ELEMENTS + column] = [*map(property_of, atoms)]
     for ring in converted.GetRingInfo().AtomRings():
         if len(ring) in RING_SIZES:
             rows[list(ring), N_ELEMENTS + 3 + RING_SIZES.index(len(ring))] = 1
-    hybridizations = [atom.GetHybridization() for atom in atoms]
+    hybridizations = [*map(Chem.Atom.GetHybridization, atoms)]
     first = N_FEATURES - len(_HYBRIDIZATIONS)
     for found in set(hybridizations):
         name = str(found)
@@ -79,7 +80,7 @@ def atom_features(molecule: Any, *, dtype: str = "float32") -> AtomFeatures:
                 f"espaloma's features have no column; they know S, {', '.join(_HYBRIDIZATIONS)}"
             )
         rows[having, first + _HYBRIDIZATIONS.index(name)] = 1
-    return AtomFeatures(rows=rows, total_charge=sum(atom.GetFormalCharge() for atom in atoms))
+    return AtomFeatures(rows=rows, total_charge=Chem.GetFormalCharge(converted))
 
 
 def _as_rdkit(molecule: Any) -> Any:
