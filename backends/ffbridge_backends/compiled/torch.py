@@ -13,8 +13,6 @@ from operator import add
 from threading import Lock
 from typing import Any
 
-import torch
-
 from ffbridge.backend import Array
 from ffbridge.energy.api import analytic_value_and_grad
 from ffbridge.energy.chunks import bucket, chunk_of, conformers_at_once
@@ -78,6 +76,8 @@ class CompiledFormulas:
         if n_conformers == at_once:
             energy, forces, gradients = self._run(flat, tables, weights, of_tables)
             return Evaluation(energy.reshape(*x.shape[:-2], -1), forces.reshape(x.shape), gradients)
+        import torch
+
         if missing := whole - n_conformers:
             # Real geometries, with finite energies, that count for nothing.
             flat = torch.cat([flat, flat[-1:].expand(missing, -1, -1)])
@@ -112,6 +112,7 @@ class CompiledFormulas:
 
     def _compile(self, inputs: tuple[Any, ...], *, of_tables: bool) -> Callable[..., Evaluation]:
         """Return the formulas as a program for inputs of these shapes."""
+        import torch
         from torch.fx.experimental.proxy_tensor import make_fx
 
         def formulas(x: Array, tables: Arrays, weights: Array | None) -> tuple[Any, ...]:

@@ -240,13 +240,17 @@ class _JaxEvaluator(ArrayEvaluator):
     def _inputs(self, x: Array, tables: Arrays) -> tuple[Array, Arrays]:
         """Return positions and given tables in the sizes that are compiled."""
         if self.padding is None:
-            n_conformers = prod(x.shape[:-2])
+            n_conformers, given = prod(x.shape[:-2]), {name: self._taken(table) for name, table in tables.items()}
             full = bucket(n_conformers, self.at_once) == n_conformers
-            return x if full else _filled(_on_host(x, self.backend), self.at_once), tables
+            return self._taken(x) if full else _filled(_on_host(x, self.backend), self.at_once), given
         x, given = _on_host(x, self.backend), {name: _on_host(table, self.backend) for name, table in tables.items()}
         x = self.padding.positions(backend_of(x).namespace, x)
         given = {name: self.padding.table(backend_of(table).namespace, name, table) for name, table in given.items()}
         return _filled(x, self.at_once), given
+
+    def _taken(self, array: Array) -> Array:
+        """Return an array that a compiled function takes as it is."""
+        return array if isinstance(array, self.backend.array_types) else _on_host(array, self.backend)
 
     def _energy(self, energy: Array, x: Array) -> Array:
         return _without_fill(

@@ -20,7 +20,7 @@ from .model import EdgeSet, EdgeType, Graph, NodeSet
 
 __all__ = ["read", "write"]
 
-_PLAIN = frozenset(np.dtype(name) for name in ("int32", "int64", "float32", "float64"))
+_ORDINARY = frozenset(np.dtype(name) for name in ("int32", "int64", "float32", "float64"))
 
 _OWN = frozenset({"_graph", "_node_frames", "_edge_frames", "_batch_num_nodes", "_batch_num_edges"})
 """The attributes of a DGL graph that are its own: structure, fields and batch sizes; the others follow from types."""
@@ -87,7 +87,7 @@ def write(graph: Graph) -> Any:
     nodes = {node_type: graph.nodes[node_type] for node_type in sorted(graph.nodes)}
     edges = {edge_type: graph.edges[edge_type] for edge_type in sorted(graph.edges)}
     ids = _ids(graph)
-    device = _device(ids)
+    device = next(iter(ids.values())).device
     frames = [
         [_frame(dgl, kind, name, part, device) for name, part in parts.items()]
         for kind, parts in (("nodes", nodes), ("edges", edges))
@@ -100,14 +100,10 @@ def write(graph: Graph) -> Any:
     return written
 
 
-def _is_plain(array: Any) -> bool:
-    """Whether an array is NumPy's and has nothing that `share` would have to look at; most of a small graph's are."""
-    return type(array) is np.ndarray and array.flags.carray and array.dtype in _PLAIN
-
-
 def _tensor(array: Any, *path: str | EdgeType) -> Any:
     """Return an array as a tensor; its path is joined only for the message of an error."""
-    if _is_plain(array):
+    # An ordinary array has nothing that `share` would look at, and there are dozens of them in a small graph.
+    if type(array) is np.ndarray and array.flags.carray and array.dtype in _ORDINARY:
         import torch
 
         return torch.from_numpy(array)
@@ -118,10 +114,9 @@ def _tensor(array: Any, *path: str | EdgeType) -> Any:
 
 
 def _ids(graph: Graph) -> dict[int, Any]:
-    """Return the ids of the edges' ends by the identity of the arrays that they were: as tensors, or all as they are.
+    """Return the ids of the edges' ends as tensors, by the identity of the arrays that they were.
 
-    Relations share arrays, above all a relation and its reverse: each crosses once. DGL's library takes plain arrays of
-    NumPy without PyTorch.
+    Relations share arrays, above all a relation and its reverse: each crosses once.
 
     Raises:
         GraphError: an id names no node, or not all are int32, or all int64.
@@ -133,26 +128,17 @@ def _ids(graph: Graph) -> dict[int, Any]:
         for node_type, end, ids in ((edge_type[0], "src", edges.src), (edge_type[2], "dst", edges.dst)):
             arrays[id(ids)] = ids
             named[node_type].setdefault(id(ids), (edge_type, end))
-    if not all(map(_is_plain, arrays.values())):
-        places = {key: place for each in named.values() for key, place in each.items()}
-        arrays = {key: _tensor(ids, "structure", *places[key]) for key, ids in arrays.items()}
-    dtypes = {ids.dtype for ids in arrays.values()}
+    places = {key: place for each in named.values() for key, place in each.items()}
+    tensors = {key: _tensor(ids, "structure", *places[key]) for key, ids in arrays.items()}
+    dtypes = {ids.dtype for ids in tensors.values()}
     names = sorted(str(dtype).removeprefix("torch.") for dtype in dtypes)
     if names not in (["int32"], ["int64"]):
         raise GraphError(
             f"write_graph: ids of nodes are {' and '.join(names)}; DGL takes all int32 or all int64: cast them"
         )
     for node_type, each in named.items():
-        _check_ids(node_type, graph.nodes[node_type].count, each.values(), [arrays[key] for key in each])
-    return arrays
-
-
-def _device(ids: MappingABC[int, Any]) -> Any:
-    """Return the device that ids are on, as PyTorch names it."""
-    import torch
-
-    first = next(iter(ids.values()))
-    return torch.device("cpu") if isinstance(first, np.ndarray) else first.device
+        _check_ids(node_type, graph.nodes[node_type].count, each.values(), [tensors[key] for key in each])
+    return tensors
 
 
 def _joined(*path: str | EdgeType) -> str:
@@ -169,7 +155,7 @@ def _frame(dgl: Any, kind: str, name: str | EdgeType, part: NodeSet | EdgeSet, d
         return dgl.frame.Frame(num_rows=part.count)
     fields = {each: _tensor(array, kind, name, each) for each, array in part.fields.items()}
     for each, field in fields.items():
-        if field.shape[:1] != (part.count,) or field.device != device:
+        if not field.ndim or len(field) != part.count or field.device != device:
             raise GraphError(
                 f"write_graph: {_joined(kind, name, each)}: shape {tuple(field.shape)} on {field.device}, expected "
                 f"{part.count} rows on {device}, where the structure is"
@@ -177,21 +163,15 @@ def _frame(dgl: Any, kind: str, name: str | EdgeType, part: NodeSet | EdgeSet, d
     return dgl.frame.Frame(fields, num_rows=part.count)
 
 
-def _together(named: list[Any]) -> Any:
-    """Return ids of several arrays as one array."""
-    if isinstance(named[0], np.ndarray):
-        return np.concatenate(named)
-    import torch
-
-    return torch.cat(named)
-
-
 def _check_ids(node_type: str, count: int, places: Collection[tuple[EdgeType, str]], named: list[Any]) -> None:
     """Raise GraphError for ids, by their places, that name no node of a type; all at once, as it is fastest."""
-    if not named:
+    import torch
+
+    together = torch.cat(named) if named else torch.zeros(0)
+    if not len(together):
         return
-    together = _together(named)
-    if len(together) and (together.min() < 0 or together.max() >= count):
+    least, greatest = (int(bound) for bound in torch.aminmax(together))
+    if least < 0 or greatest >= count:
         wrong = [ids[(ids < 0) | (ids >= count)] for ids in named]
         place, found = next((place, ids) for place, ids in zip(places, wrong, strict=True) if len(ids))
         raise GraphError(
@@ -213,8 +193,7 @@ def _assembled(
     """
     known = _known(tuple(nodes), tuple(edges))
     if known is None:
-        tensors = {key: _tensor(found) for key, found in ids.items()}
-        ends = {edge_type: (tensors[id(part.src)], tensors[id(part.dst)]) for edge_type, part in edges.items()}
+        ends = {edge_type: (ids[id(part.src)], ids[id(part.dst)]) for edge_type, part in edges.items()}
         structure = dgl.heterograph(ends, num_nodes_dict={name: part.count for name, part in nodes.items()})._graph
         return dgl.DGLGraph(structure, list(nodes), [each for _, each, _ in edges], *frames)
     # Copied: whoever changes a graph's list of types shall not change those of the next graph.
@@ -240,7 +219,7 @@ def _structure(
     0.2 ms; with a call for each it takes 0.7, and by ``dgl.heterograph`` 5.6.
     """
     index, as_object = dgl.heterograph_index, dgl._ffi.object_generic.convert_to_object
-    given = {key: as_object(_as_dgl(dgl, found)) for key, found in ids.items()}
+    given = {key: as_object(dgl.utils.F.to_dgl_nd(found)) for key, found in ids.items()}
     arrays = [given[id(end)] for part in edges.values() for end in (part.src, part.dst)]
     state = index.HeteroPickleStates.__new__(index.HeteroPickleStates)
     meta = bytearray(known.before + _packed(part.count for part in nodes.values()) + known.after)
@@ -248,11 +227,6 @@ def _structure(
     unpickled = index.HeteroGraphIndex.__new__(index.HeteroGraphIndex)
     unpickled.__setstate__(state)
     return unpickled
-
-
-def _as_dgl(dgl: Any, ids: Any) -> Any:
-    """Return ids as an array of DGL's library, which aliases them."""
-    return dgl.ndarray.from_dlpack(ids.__dlpack__()) if isinstance(ids, np.ndarray) else dgl.utils.F.to_dgl_nd(ids)
 
 
 class _Known(NamedTuple):

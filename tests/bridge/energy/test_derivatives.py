@@ -56,7 +56,7 @@ def test_conformers_that_are_not_counted_have_energies_and_no_derivatives():
     structure, arrays = plan(bundle)
     tables = {name: table.values for name, table in bundle.tables.items()}
     x, counted = zigzag(np.random.default_rng(17), 3), np.array([1.0, 0.0, 1.0])
-    found = analytic_value_and_grad(backend, structure, arrays, x, tables, counted=counted)
+    found = analytic_value_and_grad(backend, structure, arrays, x, tables, counted=counted[:, None])
     expected = analytic_value_and_grad(backend, structure, arrays, x[[0, 2]], tables)
     np.testing.assert_allclose(found.energy[[0, 2]], expected.energy, rtol=1e-13)
     assert np.isfinite(found.energy[1]).all()
