@@ -1,13 +1,14 @@
 """The torch engine's formulas as compiled programs, by ``torch.compile``: few loops where eager torch runs 700 kernels.
 
-A program is made for each number of conformers that are evaluated together (:mod:`ffbridge.energy.chunks`), and once
-more with weights and without derivatives to tables. It has the index arrays of its bundle as constants.
+A program is made for each number of conformers, of which many are evaluated in equal parts, and once more with weights
+and without derivatives to tables. It has the index arrays of its bundle as constants.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
+from itertools import pairwise
 from math import prod
 from operator import add
 from threading import Lock
@@ -15,7 +16,7 @@ from typing import Any
 
 from ffbridge.backend import Array
 from ffbridge.energy.api import analytic_value_and_grad
-from ffbridge.energy.chunks import bucket, chunk_of, conformers_at_once
+from ffbridge.energy.chunks import conformers_at_once
 from ffbridge.energy.plan import Structure
 from ffbridge.engine import Arrays, Evaluation
 from ffbridge.errors import UnsupportedError
@@ -71,32 +72,14 @@ class CompiledFormulas:
         if not n_conformers:
             return analytic_value_and_grad(_backend, self._structure, self._arrays, x, tables)
         flat = x.reshape(n_conformers, *x.shape[-2:])
-        whole = bucket(n_conformers, self._at_once)
-        at_once = chunk_of(whole, self._at_once)
-        if n_conformers == at_once:
-            energy, forces, gradients = self._run(flat, tables, weights, of_tables)
-            return Evaluation(energy.reshape(*x.shape[:-2], -1), forces.reshape(x.shape), gradients)
-        import torch
-
-        if missing := whole - n_conformers:
-            # Real geometries, with finite energies, that count for nothing.
-            flat = torch.cat([flat, flat[-1:].expand(missing, -1, -1)])
-            known = x.new_ones(n_conformers, self._structure.n_systems) if weights is None else weights
-            weights = torch.cat([known, known.new_zeros(missing, known.shape[1])])
+        n_parts = -(-n_conformers // self._at_once)
+        ends = [n_conformers * part // n_parts for part in range(n_parts + 1)]
         found = [
-            self._run(
-                flat[start : start + at_once],
-                tables,
-                None if weights is None else weights[start : start + at_once],
-                of_tables,
-            )
-            for start in range(0, whole, at_once)
+            self._run(flat[start:end], tables, None if weights is None else weights[start:end], of_tables)
+            for start, end in pairwise(ends)
         ]
-        batch = x.shape[:-2]
-        energy = torch.cat([each.energy for each in found])[:n_conformers]
-        forces = torch.cat([each.forces for each in found])[:n_conformers]
-        gradients = {name: reduce(add, [each.tables[name] for each in found]) for name in tables}
-        return Evaluation(energy.reshape(*batch, -1), forces.reshape(x.shape), gradients)
+        energy, forces, gradients = found[0] if n_parts == 1 else _joined(found)
+        return Evaluation(energy.reshape(*x.shape[:-2], -1), forces.reshape(x.shape), gradients)
 
     def _run(self, x: Array, tables: Arrays, weights: Array | None, of_tables: bool) -> Evaluation:
         # Strides are a part of what a program is made for.
@@ -131,3 +114,12 @@ class CompiledFormulas:
                 "triton for a GPU; compile=False needs neither"
             ) from error
         return lambda *given: Evaluation(*program(*given))
+
+
+def _joined(parts: list[Evaluation]) -> Evaluation:
+    """Return what was found of some conformers after others, ``(n_conformers, ·)``, as of all."""
+    import torch
+
+    energy, forces = torch.cat([each.energy for each in parts]), torch.cat([each.forces for each in parts])
+    gradients = {name: reduce(add, [each.tables[name] for each in parts]) for name in parts[0].tables}
+    return Evaluation(energy, forces, gradients)

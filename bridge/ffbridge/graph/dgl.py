@@ -100,10 +100,14 @@ def write(graph: Graph) -> Any:
     return written
 
 
+def _is_ordinary(array: Any) -> bool:
+    """Whether an array has nothing that `share` would have to look at: dozens of them are in a small graph."""
+    return type(array) is np.ndarray and array.flags.carray and array.dtype in _ORDINARY
+
+
 def _tensor(array: Any, *path: str | EdgeType) -> Any:
     """Return an array as a tensor; its path is joined only for the message of an error."""
-    # An ordinary array has nothing that `share` would look at, and there are dozens of them in a small graph.
-    if type(array) is np.ndarray and array.flags.carray and array.dtype in _ORDINARY:
+    if _is_ordinary(array):
         import torch
 
         return torch.from_numpy(array)
@@ -121,6 +125,8 @@ def _ids(graph: Graph) -> dict[int, Any]:
     Raises:
         GraphError: an id names no node, or not all are int32, or all int64.
     """
+    import torch
+
     # Of each node type, the arrays of ids of its nodes, with one place where each stands.
     named: dict[str, dict[int, tuple[EdgeType, str]]] = {node_type: {} for node_type in graph.nodes}
     arrays: dict[int, Any] = {}
@@ -128,8 +134,10 @@ def _ids(graph: Graph) -> dict[int, Any]:
         for node_type, end, ids in ((edge_type[0], "src", edges.src), (edge_type[2], "dst", edges.dst)):
             arrays[id(ids)] = ids
             named[node_type].setdefault(id(ids), (edge_type, end))
-    places = {key: place for each in named.values() for key, place in each.items()}
-    tensors = {key: _tensor(ids, "structure", *places[key]) for key, ids in arrays.items()}
+    tensors = {key: torch.from_numpy(ids) for key, ids in arrays.items() if _is_ordinary(ids)}
+    if len(tensors) < len(arrays):
+        places = {key: place for each in named.values() for key, place in each.items()}
+        tensors |= {key: _tensor(ids, "structure", *places[key]) for key, ids in arrays.items() if key not in tensors}
     dtypes = {ids.dtype for ids in tensors.values()}
     names = sorted(str(dtype).removeprefix("torch.") for dtype in dtypes)
     if names not in (["int32"], ["int64"]):
@@ -168,10 +176,10 @@ def _check_ids(node_type: str, count: int, places: Collection[tuple[EdgeType, st
     import torch
 
     together = torch.cat(named) if named else torch.zeros(0)
-    if not len(together):
+    if not together.numel():
         return
-    least, greatest = (int(bound) for bound in torch.aminmax(together))
-    if least < 0 or greatest >= count:
+    least, greatest = torch.aminmax(together)
+    if least.item() < 0 or greatest.item() >= count:
         wrong = [ids[(ids < 0) | (ids >= count)] for ids in named]
         place, found = next((place, ids) for place, ids in zip(places, wrong, strict=True) if len(ids))
         raise GraphError(
