@@ -123,6 +123,10 @@ class NumpyBackend(Backend):
         """The same bits as another dtype."""
         return array.view(self._dtype(dtype))
 
+    def has_nan(self, array: Array) -> bool:
+        """By the sum, which is NaN if one element is."""
+        return math.isnan(array.sum())
+
     def segment_sum(self, values: Array, segments: Array, n_segments: int) -> Array:
         """By ``bincount`` over (segment, column) pairs, which sums in double precision."""
         shape = values.shape[1:]

@@ -43,6 +43,7 @@ class LambdaModule(Evaluator):
 
     def __init__(self, bundle: Bundle, engine: Engine, host: Backend) -> None:
         self._host = host
+        self._at_home = host.name == engine.backend
         self._bundle = bundle
         self._names = tuple(bundle.energy_terms)
         values = {name: table.values for name, table in bundle.tables.items()}
@@ -80,9 +81,11 @@ class LambdaModule(Evaluator):
         return Evaluation(share(energy, self._host).array, share(forces, self._host).array, back)
 
     def energy_and_forces(self, x: Array, tables: Arrays) -> tuple[Array, Array]:
-        """Return the energy and the forces as plain values, by one crossing."""
+        """Return the energy and the forces as plain values, by one crossing if the engine works elsewhere."""
         detach = self._host.detach
         given = {name: detach(table) for name, table in {**self._inputs, **tables}.items()}
+        if self._at_home:
+            return self._evaluator.energy_and_forces(detach(x), given)
         crossing, packed = self._crossing(detach(x), given, each_term=False)
         rows = share(crossing.function.slope(packed)[0], self._host).array
         energy, forces = self._split(rows, x)

@@ -27,7 +27,8 @@ def require_whole(found, moments):
     assert found.lost == []
     assert found.litter == []
     assert found.moments == moments
-    assert found.killed > moments / 2
+    # Moments are drawn from the time that the work took before: on a machine that is quicker now, some come too late.
+    assert found.killed > moments / 4
 
 
 @pytest.mark.parametrize("work", ["saving", "concatenating"])

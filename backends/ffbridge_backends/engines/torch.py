@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ffbridge.backend import Array, Backend
@@ -112,19 +113,23 @@ class _TorchEvaluator(ArrayEvaluator):
 
     def _analytic(self, x: Array, tables: Arrays, *, of_tables: bool) -> Evaluation:
         """By formulas: fewer operations than autograd runs."""
-        given = {name: self._plain(table) for name, table in {**self.tables, **tables}.items()}
+        given = {**self._own, **{name: self._plain(table) for name, table in tables.items()}}
         x = self._plain(x)
         with self.torch.no_grad():
             if self.formulas:
                 return self.formulas(x, given, of_tables=of_tables)
             return value_and_grad_by_chunks(self.backend, self.structure, self.arrays, x, given, of_tables=of_tables)
 
+    @cached_property
+    def _own(self) -> dict[str, Array]:
+        """The bundle's tables without the gradients that they carry."""
+        return {name: table.detach() for name, table in self.tables.items()}
+
     def _plain(self, array: Array) -> Array:
         return share(backend_of(array).detach(array), self.backend).array.detach()
 
     def source(self, packing: Packing, *, each_term: bool) -> FunctionSource:
-        tables = {name: table.detach() for name, table in self.tables.items()}
-        prepared = (self.torch, self.backend, self.structure, self.arrays, tables)
+        prepared = (self.torch, self.backend, self.structure, self.arrays, self._own)
         return _TorchSource(*prepared, packing, self.n_energies(each_term=each_term), each_term, self.formulas)
 
 
