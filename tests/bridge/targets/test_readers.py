@@ -235,6 +235,15 @@ def test_damaged_extended_xyz(tmp_path):
     assert "positions: nan at index (0, 0, 0)" in rejected(broken)
 
 
+@pytest.mark.parametrize("count", ["9" * 300, "5"])
+def test_a_frame_of_extended_xyz_with_too_many_atoms_is_refused_at_once(count, tmp_path):
+    path = tmp_path / "data.xyz"
+    frame = "4\nProperties=species:S:1:pos:R:3 energy=-5\nH 0 0 0\nO 0 0 1\nO 0 1 1\nH 1 1 1\n"
+    path.write_text(frame + frame.replace("4", count, 1))
+    with pytest.raises(TargetError, match=rf"data.xyz: .* line 7 says {count[:20]} atoms, and 4 lines are left"):
+        fb.targets.read_extended_xyz(path, energy_unit="eV", smiles="[H:1][O:2][O:3][H:4]")
+
+
 def test_extended_xyz_without_units_is_refused(tmp_path):
     with pytest.raises(TypeError, match="energy_unit"):
         fb.targets.read_extended_xyz(tmp_path / "data.xyz")

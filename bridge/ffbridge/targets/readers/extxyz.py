@@ -48,6 +48,7 @@ def read_extended_xyz(
     energy = energy_factor(energy_unit, "energy_unit")
     length = length_factor(length_unit, "length_unit")
     groups: dict[str, list[Any]] = {}
+    _check_counts(path)
     try:
         for number, frame in enumerate(iread(path, index=":", format="extxyz")):
             groups.setdefault(smiles or frame.info.get(smiles_key) or f"frame {number}", []).append((number, frame))
@@ -89,3 +90,29 @@ def _result(frame: Any, key: str, place: str) -> Any:
     """Return what a frame has under a name: ASE moves the names that it knows to a calculator's results."""
     results = frame.calc.results if frame.calc is not None else {}
     return results.get(key, getattr(frame, place).get(key))
+
+
+def _check_counts(path: str | os.PathLike[str]) -> None:
+    """Raise TargetError for a frame that claims more atoms than lines follow: ASE would look for all of them.
+
+    What is no frame is left to ASE, and a file that cannot be opened too.
+    """
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            lines = stream.read().splitlines()
+    except OSError:
+        return
+    start = 0
+    while start < len(lines) and lines[start].strip():
+        try:
+            n_atoms = int(lines[start])
+        except ValueError:
+            return
+        if start + 2 + n_atoms > len(lines):
+            raise TargetError(
+                f"{os.fspath(path)}: cannot be read as extended XYZ: line {start + 1} says {lines[start].strip()[:20]} "
+                f"atoms, and {max(len(lines) - start - 2, 0)} lines are left for them"
+            )
+        start += 2 + max(n_atoms, 0)
+        while start < len(lines) and lines[start].lstrip().startswith("VEC"):
+            start += 1
