@@ -244,6 +244,16 @@ def test_a_frame_of_extended_xyz_with_too_many_atoms_is_refused_at_once(count, t
         fb.targets.read_extended_xyz(path, energy_unit="eV", smiles="[H:1][O:2][O:3][H:4]")
 
 
+@pytest.mark.parametrize("count", ["318446744073709551615", "100000"])
+def test_a_column_of_extended_xyz_with_too_many_numbers_is_refused_at_once(count, tmp_path):
+    path = tmp_path / "data.xyz"
+    path.write_text(f"1\nProperties=species:S:1:pos:R:{count} energy=-5\nH 0 0 0\n")
+    with pytest.raises(
+        TargetError, match=rf"data.xyz: .* line 2 says {count[:20]} numbers in a column, and the file has"
+    ):
+        fb.targets.read_extended_xyz(path, energy_unit="eV", smiles="[H:1]")
+
+
 def test_extended_xyz_without_units_is_refused(tmp_path):
     with pytest.raises(TypeError, match="energy_unit"):
         fb.targets.read_extended_xyz(tmp_path / "data.xyz")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from ffbridge.targets.molecules import check_geometry, mapped_molecule
 from ffbridge.targets.reading import DAMAGES, Reading, read_entries, said
 
 __all__ = ["read_extended_xyz"]
+
+_COLUMNS = re.compile(r":[RILS]:(\d+)")
+"""How many numbers each of the columns has that ``Properties`` declares."""
 
 
 def read_extended_xyz(
@@ -93,26 +97,35 @@ def _result(frame: Any, key: str, place: str) -> Any:
 
 
 def _check_counts(path: str | os.PathLike[str]) -> None:
-    """Raise TargetError for a frame that claims more atoms than lines follow: ASE would look for all of them.
+    """Raise TargetError for a frame that claims more atoms, or numbers in a column, than the file has room for.
 
-    What is no frame is left to ASE, and a file that cannot be opened too.
+    ASE would look for all of them. What is no frame is left to ASE, and a file that cannot be opened too.
     """
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
-            lines = stream.read().splitlines()
+            text = stream.read()
     except OSError:
         return
-    start = 0
+    # Where ASE's `readline` ends a line, and not at the other separators that `splitlines` knows.
+    lines, start = text.removesuffix("\n").split("\n"), 0
     while start < len(lines) and lines[start].strip():
         try:
             n_atoms = int(lines[start])
         except ValueError:
             return
-        if start + 2 + n_atoms > len(lines):
-            raise TargetError(
-                f"{os.fspath(path)}: cannot be read as extended XYZ: line {start + 1} says {lines[start].strip()[:20]} "
-                f"atoms, and {max(len(lines) - start - 2, 0)} lines are left for them"
-            )
+        left = max(len(lines) - start - 2, 0)
+        if n_atoms > left:
+            claim, room = f"{lines[start].strip()[:20]} atoms", f"{left} lines are left for them"
+            raise TargetError(f"{_line(path, start)} says {claim}, and {room}")
+        comment = lines[start + 1] if start + 1 < len(lines) else ""
+        for count in _COLUMNS.findall(comment):
+            if len(count) > 9 or int(count) > len(text):
+                claim, room = f"{count[:20]} numbers in a column", f"the file has {len(text)} characters"
+                raise TargetError(f"{_line(path, start + 1)} says {claim}, and {room}")
         start += 2 + max(n_atoms, 0)
         while start < len(lines) and lines[start].lstrip().startswith("VEC"):
             start += 1
+
+
+def _line(path: str | os.PathLike[str], index: int) -> str:
+    return f"{os.fspath(path)}: cannot be read as extended XYZ: line {index + 1}"
