@@ -188,7 +188,7 @@ class JaxBackend(Backend):
         return not isinstance(array, self._tracer)
 
     def has_nan(self, array: Array) -> bool:
-        """By the sum, in the array's own memory if that is the host's; a tenth of what an exchange takes."""
+        """By the sum, in the array's own memory if that is the host's: quicker than an exchange."""
         return isnan(np.asarray(array).sum())
 
     def differentiable(self, function: EngineFunction) -> Callable[..., tuple[Array, ...]]:

@@ -39,7 +39,7 @@ def read_targets(content: bytes, place: Path) -> None:
         found = fb.targets.load(path)
     except FFBridgeError:
         return
-    # Most of the time of an execution goes into this, so one of eight does it.
+    # Two more files: one of eight executions makes them.
     if found and not zlib.crc32(content) % 8:
         fb.targets.save(found, path)
         assert len(fb.targets.load(path)) == len(found)

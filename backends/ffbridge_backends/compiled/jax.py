@@ -64,10 +64,8 @@ def compile_energies(backend: Backend, structure: Structure, evaluate: EnergyFun
 
         def evaluate_chunk(inputs: tuple[Array, Array]) -> Evaluation:
             if evaluate is energies:
-                # A single conformer is never one that fills up.
-                counted = (
-                    None if inputs[0].ndim == 2 or prod(x.shape[:-2]) == 1 else inputs[1].reshape(-1, 1).astype(x.dtype)
-                )
+                # One conformer alone is never one that fills up.
+                counted = None if prod(x.shape[:-2]) == 1 else inputs[1].reshape(-1, 1).astype(x.dtype)
                 return analytic_value_and_grad(backend, structure, arrays, inputs[0], tables, counted=counted)
             (_, energy), (du_dx, du_dtables) = differentiate(inputs[0], tables, arrays, inputs[1])
             return Evaluation(energy, -du_dx, du_dtables)
