@@ -169,6 +169,11 @@ class _Bonded:
         return sums, {"du_dp": xp.concat([du[:, None] if du.ndim == 1 else du for du in summed], axis=1)}
 
 
+def _of_ends(name: str, rows: Arrays) -> list[Array]:
+    """Return what belongs to the first atom of each pair, and to the second."""
+    return [rows[f"{name}/{end}"] for end in range(2)]
+
+
 class _Pairs:
     """Nonbonded terms over one list of pairs."""
 
@@ -188,10 +193,12 @@ class _Pairs:
 
     def total(self, found: dict[str, Array], by_table: list[tuple[str, Array]]) -> Array:
         """Add the terms' energies and dL/d table to what is found, and return dL/dx."""
-        names = ("atoms", "rows", "systems", "excepted", *{str(form(term.form).exceptions) for term in self.terms})
+        names = ("systems", "excepted", *{str(form(term.form).exceptions) for term in self.terms})
         prefix, arrays = self.terms[0].pairs, self.inputs.arrays
         rows = {name: arrays[f"{prefix}/{name}"] for name in names}
-        rows |= {name: self.xp.reshape(rows[name], (-1, 2)) for name in ("atoms", "rows")}
+        for name in ("atoms", "rows"):
+            both = self.xp.reshape(arrays[f"{prefix}/{name}"], (-1, 2))
+            rows |= {f"{name}/{end}": both[:, end] for end in range(2)}
         for term in self.terms:
             if term.overrides:
                 rows |= {f"{term.name}/{name}": arrays[f"{term.name}/{name}"] for name in ("overridden", "override")}
@@ -210,13 +217,12 @@ class _Pairs:
     def _block(self, rows: Arrays) -> tuple[Sums, Rows]:
         """Return what some of the pairs add to each sum."""
         backend, xp, inputs = self.backend, self.xp, self.inputs
-        both, rows_of_both = by_corner(xp, rows["atoms"], 2), by_corner(xp, rows["rows"], 2)
-        r, state = distance(xp, corners_of(backend.take(inputs.x, both, axis=1), 2))
-        first, second = corners_of(backend.take(self.variables, rows_of_both, axis=1), 2)
+        atoms = _of_ends("atoms", rows)
+        r, state = distance(xp, [backend.take(inputs.x, each, axis=1) for each in atoms])
+        first, second = (backend.take(self.variables, each, axis=1) for each in _of_ends("rows", rows))
         distances = Distances.of(xp, r)
         sums: Sums = {}
         slopes = []
-        n = r.shape[0]
         for number, term in enumerate(self.terms):
             place = self.places[number]
             at = range(place.start, place.stop)
@@ -227,10 +233,10 @@ class _Pairs:
             slopes.append(_weighted(weight, du_dr))
             if inputs.of_tables:
                 summed = tuple(xp.sum(_weighted(weight, du), axis=1, keepdims=True) for du in by_pair)
-                sums |= self._of_parameters(number, rows, summed, *ends, rows_of_both)
+                sums |= self._of_parameters(number, rows, summed, *ends)
         gradient = distance_gradient(xp, state, reduce(add, slopes))
         n_atoms = inputs.x.shape[1]
-        of_first, of_second = (sum_by_atom(backend, gradient, ends, n_atoms) for ends in (both[:n], both[n:]))
+        of_first, of_second = (sum_by_atom(backend, gradient, each, n_atoms) for each in atoms)
         return sums | {"x": of_first - of_second}, {}
 
     def _one(
@@ -245,7 +251,7 @@ class _Pairs:
         return PairEnergy(self.backend, term.form, settings).derivatives(distances, kept, rows["excepted"], *mixed)
 
     def _of_parameters(
-        self, number: int, rows: Arrays, by_pair: Variables, first: Variables, second: Variables, rows_of_both: Array
+        self, number: int, rows: Arrays, by_pair: Variables, first: Variables, second: Variables
     ) -> Sums:
         """Return dL/d variables, ``(n_rows, 1)`` each, and dL/d table of overrides, from dL/d mixed parameters."""
         term, settings, mixing = self.terms[number], self.settings[number], self.mixings[number]
@@ -253,9 +259,10 @@ class _Pairs:
         if term.overrides:
             own = (backend, term.name, rows, self.inputs.tables[term.overrides])
             by_pair, sums[f"{term.name}/overrides"] = overridden_pullback(*own, by_pair)
+        owners, n_rows = _of_ends("rows", rows), self.columns[number][0].shape[0]
         of_first = mixing.mix_pullback(xp, settings, first, second, by_pair)
         of_second = mixing.mix_pullback(xp, settings, second, first, by_pair)
         for at, (one, other) in enumerate(zip(of_first, of_second, strict=True), start=self.places[number].start):
-            joined = xp.concat([one, other])
-            sums[f"variables/{at}"] = backend.segment_sum(joined, rows_of_both, self.columns[number][0].shape[0])
+            by_row = [backend.segment_sum(each, of, n_rows) for each, of in zip((one, other), owners, strict=True)]
+            sums[f"variables/{at}"] = by_row[0] + by_row[1]
         return sums

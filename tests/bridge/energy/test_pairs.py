@@ -44,5 +44,5 @@ def test_pairs_equal_an_enumeration(case):
 
 def test_without_exceptions_every_pair_interacts():
     found = pair_list(np.arange(5, dtype=np.int32), np.array([0, 2, 5], dtype=np.int32), None)
-    assert found.atoms.tolist() == [[0, 1], [2, 3], [2, 4], [3, 4]]
+    assert found.atoms.tolist() == [[0, 1], [2, 3], [3, 4], [2, 4]]
     assert found.atoms.dtype == np.int32
