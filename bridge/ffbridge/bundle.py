@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ffbridge.backend import Array
-from ffbridge.copying import Traits, received, traits
+from ffbridge.copying import Traits, received, traits, updated
 from ffbridge.errors import BundleError, UnknownNameError
 from ffbridge.forms import forms
 from ffbridge.mapping import MAPPINGS
@@ -225,35 +225,23 @@ class Bundle:
 
     def _with_arrays(self, arrays: MappingABC[str, Array]) -> Bundle:
         """Return the bundle with others in place of all of :meth:`arrays`, each of the same shape."""
-        tables = {
-            name: Table(
-                values=arrays[f"tables/{name}/values"],
-                columns=own.columns,
-                units=own.units,
-                keys=own.keys,
-                model=own.model,
-            )
-            for name, own in self.tables.items()
-        }
+        tables = {name: updated(own, values=arrays[f"tables/{name}/values"]) for name, own in self.tables.items()}
         terms = {name: _term_with(own, f"terms/{name}", arrays) for name, own in self.terms.items()}
         models = {
-            name: replace(own, weights={key: arrays[f"models/{name}/{key}"] for key in own.weights})
+            name: updated(own, weights={key: arrays[f"models/{name}/{key}"] for key in own.weights})
             for name, own in self.models.items()
         }
-        groups = {
-            name: group(**{part: arrays[f"{name}/{part}"] for part in vars(getattr(self, name))})
-            for name, group in _GROUPS.items()
-            if getattr(self, name) is not None
-        }
-        found = Bundle(
-            **{name: arrays[name] for name in _TOPOLOGY if name in arrays},
+        groups = {name: _with_parts(own, name, arrays) for name in _GROUPS if (own := getattr(self, name)) is not None}
+        topology = {name: arrays[name] for name in _TOPOLOGY if name in arrays}
+        found = updated(
+            self,
+            **topology,
             **groups,
-            terms=terms,
-            tables=tables,
-            models=models,
-            system_names=self.system_names,
-            provenance=self.provenance,
+            terms=MappingProxyType(terms),
+            tables=MappingProxyType(tables),
+            models=MappingProxyType(models),
         )
+        vars(found).pop("content_hash", None)
         object.__setattr__(found, "_arrays", arrays)
         return found
 
@@ -391,15 +379,19 @@ def is_floating(array: Array) -> bool:
 
 def _term_with(term: Term, path: str, arrays: MappingABC[str, Array]) -> Term:
     """Return a term with others in place of all of its arrays."""
-    pairs = term.overrides
-    return Term(
-        form=term.form,
+    found = updated(
+        term,
         indices=arrays[f"{path}/indices"],
-        table=term.table,
-        mapping=type(term.mapping)(**{part: arrays[f"{path}/mapping/{part}"] for part in vars(term.mapping)}),
-        settings=term.settings,
-        overrides=None if pairs is None else replace(pairs, pairs=arrays[f"{path}/overrides/pairs"]),
+        mapping=_with_parts(term.mapping, f"{path}/mapping", arrays),
     )
+    if term.overrides is None:
+        return found
+    return updated(found, overrides=updated(term.overrides, pairs=arrays[f"{path}/overrides/pairs"]))
+
+
+def _with_parts(group: T, path: str, arrays: MappingABC[str, Array]) -> T:
+    """Return a group of arrays with others in place of all of them."""
+    return updated(group, **{part: arrays[f"{path}/{part}"] for part in vars(group)})
 
 
 def _places(term: Term) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -26,10 +28,26 @@ def share_all(arrays: Mapping[str, Array], backend: str | Backend) -> dict[str, 
         ExchangeError: an array cannot cross.
     """
     consumer = backend if isinstance(backend, Backend) else get_backend(backend)
-    small = {name: array for name, array in arrays.items() if type(array) is np.ndarray and array.nbytes <= _LARGEST}
-    moved: dict[str, Array] = {}
-    if len(small) > 1 and consumer.name != HOST:
-        held = consumer.capabilities.dtypes
-        if all(dtype.isnative and dtype.name in held for dtype in {array.dtype for array in small.values()}):
-            moved = dict(zip(small, consumer.together(list(small.values())) or (), strict=False))
-    return {name: moved[name] if name in moved else share(array, consumer).array for name, array in arrays.items()}
+    small = [name for name, array in arrays.items() if type(array) is np.ndarray and array.nbytes <= _LARGEST]
+    moved = _together([arrays[name] for name in small], consumer)
+    if moved is None:
+        return {name: share(array, consumer).array for name, array in arrays.items()}
+    found = dict(zip(small, moved, strict=True))
+    if len(found) == len(arrays):
+        return found
+    return {name: found[name] if name in found else share(array, consumer).array for name, array in arrays.items()}
+
+
+def _together(arrays: list[np.ndarray[Any, Any]], consumer: Backend) -> list[Array] | None:
+    """Return the arrays where the framework has a way, and holds their dtypes."""
+    if len(arrays) < 2 or consumer.name == HOST:
+        return None
+    held = consumer.capabilities.dtypes
+    if not all(_is_held(dtype, held) for dtype in {array.dtype for array in arrays}):
+        return None
+    return consumer.together(arrays)
+
+
+@lru_cache(maxsize=256)
+def _is_held(dtype: np.dtype[Any], held: frozenset[str]) -> bool:
+    return dtype.isnative and dtype.name in held

@@ -26,6 +26,13 @@ def test_equal_in_every_framework(backend):
         assert moved.content_hash == KNOWN
 
 
+def test_a_cast_bundle_has_a_hash_of_its_own():
+    source = bundle()
+    assert source.content_hash == KNOWN
+    cast = source.to("numpy", dtype="float32")
+    assert cast.content_hash == content_hash(cast) != KNOWN
+
+
 def test_memory_layout_and_gradients_do_not_count():
     torch = pytest.importorskip("torch")
     values = bundle().table("vdw").values

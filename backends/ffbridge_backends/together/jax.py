@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,8 +22,8 @@ Layout = tuple[tuple[tuple[int, ...], np.dtype[Any]], ...]
 
 _WORTHWHILE = 500
 """Exchanges that take as much longer without a compiled function as it takes to compile it."""
-_OUTPUTS = 9
-"""The most that XLA on the CPU copies in the caller's thread; more go to other threads, which takes longer."""
+_COPIES = 8
+"""The most that XLA on the CPU makes in the caller's thread; more, side by side, go to others, which takes longer."""
 
 
 @lru_cache(maxsize=256)
@@ -42,9 +44,8 @@ class Unpacker:
         by_dtype: dict[np.dtype[Any], list[int]] = {}
         for place, (_, dtype) in enumerate(layout):
             by_dtype.setdefault(dtype, []).append(place)
-        groups = [each[i : i + _OUTPUTS] for each in by_dtype.values() for i in range(0, len(each), _OUTPUTS)]
-        self._order = np.argsort([place for places in groups for place in places]).tolist()
-        self._groups = [(places, _split([layout[place][0] for place in places])) for places in groups]
+        self._places = list(by_dtype.values())
+        self._split = _split([shape for shape, _ in layout], self._places)
 
     def __call__(self, arrays: Arrays) -> list[Any]:
         """Return the arrays in JAX."""
@@ -53,20 +54,45 @@ class Unpacker:
             import jax
 
             return list(jax.device_put(list(arrays)))
-        parts: list[Any] = []
-        for places, split in self._groups:
-            parts += split(np.concatenate([arrays[place].reshape(-1) for place in places]))
-        return [parts[place] for place in self._order]
+        joined = [np.concatenate([arrays[place] for place in places], axis=None) for places in self._places]
+        found: list[Any] = self._split(_YES, joined)
+        return found
 
 
-def _split(shapes: list[tuple[int, ...]]) -> Any:
-    """Return the compiled function that takes apart what was joined; it is compiled when it is first called."""
+_YES = np.ones((), dtype=bool)
+
+
+def _split(shapes: list[tuple[int, ...]], by_array: list[list[int]]) -> Any:
+    """Return the compiled function ``(yes, joined arrays) -> arrays``; it is compiled when it is first called.
+
+    Args:
+        shapes: of all arrays.
+        by_array: which of them each joined array has, one after another.
+    """
     import jax
 
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes]).tolist()
-
-    def split(joined: Any) -> list[Any]:
-        starts = [0, *ends[:-1]]
-        return [joined[start:end].reshape(shape) for start, end, shape in zip(starts, ends, shapes, strict=True)]
+    def split(yes: Any, all_joined: list[Any]) -> list[Any]:
+        found: dict[int, Any] = {}
+        for joined, places in zip(all_joined, by_array, strict=True):
+            ends = accumulate(prod(shapes[place]) for place in places)
+            cuts = [(end - prod(shapes[place]), end, shapes[place]) for place, end in zip(places, ends, strict=True)]
+            for first in range(0, len(places), _COPIES):
+                some = slice(first, first + _COPIES)
+                found |= zip(places[some], _parts(yes, joined, cuts[some]), strict=True)
+        return [found[place] for place in range(len(shapes))]
 
     return jax.jit(split)
+
+
+def _parts(yes: Any, joined: Any, cuts: list[tuple[int, int, tuple[int, ...]]]) -> list[Any]:
+    """Return copies of parts ``(start, end, shape)``, on a condition: one step to XLA, however many copies it is."""
+    import jax
+
+    def copies(joined: Any) -> list[Any]:
+        return [joined[start:end].reshape(shape) for start, end, shape in cuts]
+
+    def nothing(joined: Any) -> list[Any]:
+        return [jax.numpy.zeros(shape, joined.dtype) for _, _, shape in cuts]
+
+    found: list[Any] = jax.lax.cond(yes, copies, nothing, joined)
+    return found
