@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import pairwise, product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +40,7 @@ _BYTES_OF_AN_ATOM = 48
 """A position and its derivative."""
 
 
-@dataclass(frozen=True, eq=False)
-class Found:
+class Found(NamedTuple):
     """What an evaluation has found.
 
     Attributes:
@@ -56,8 +54,7 @@ class Found:
     slopes: dict[int, Slopes]
 
 
-@dataclass(frozen=True, eq=False)
-class Sums:
+class Sums(NamedTuple):
     """Memory of an evaluation, in blocks of conformers.
 
     Attributes:
@@ -88,8 +85,7 @@ _NONE = Slopes(np.zeros((0, 0)), np.zeros((0, 0)))
 """What loops take that do not write derivatives to parameters."""
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Part(NamedTuple):
     """Blocks and systems that one thread goes over; parts of different blocks or systems add to different memory."""
 
     blocks: tuple[int, int]
@@ -133,7 +129,7 @@ def evaluate(
         blocks,
         _ones_or(weights, n_conformers, n_systems, lanes),
         np.zeros((n_terms + 1, len(blocks), n_systems * lanes.width)),
-        np.zeros_like(blocks),
+        np.zeros(blocks.shape),
         parameters,
     )
     if threads == 1:
@@ -143,9 +139,12 @@ def evaluate(
             # What parts add to parameters would clash: each thread has its own sums of them.
             shares = [parts[first::threads] for first in range(threads)]
             slopes = _total(list(pool.map(lambda share: _run(terms, sums, share, wanted), shares)))
-    energies = np.empty((n_terms, n_conformers, n_systems))
-    for place in range(n_terms):
-        energies[place] = from_lanes(sums.energies[place], lanes, n_conformers)
+    if isinstance(lanes, One):
+        energies = sums.energies[:n_terms]
+    else:
+        energies = np.empty((n_terms, n_conformers, n_systems))
+        for place in range(n_terms):
+            energies[place] = from_lanes(sums.energies[place], lanes, n_conformers)
     return Found(energies, from_lanes(sums.gradient, lanes, n_conformers).reshape(x.shape), slopes)
 
 

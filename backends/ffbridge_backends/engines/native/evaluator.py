@@ -24,6 +24,7 @@ from ffbridge_backends.engines.native.terms import Pairs, Parameters, prepare_te
 __all__ = ["NativeEvaluator"]
 
 Floats = NDArray[np.float64]
+_DOUBLE = np.dtype(np.float64)
 
 
 class NativeEvaluator(EngineEvaluator):
@@ -66,10 +67,9 @@ class NativeEvaluator(EngineEvaluator):
 
     def value_and_grad(self, x: Array, tables: Arrays) -> Evaluation:
         """Return the energy, the forces and the derivatives with respect to the tables."""
-        x = share(x, self._backend).array
+        x = self._taken(x)
         found, du_dtables = self._evaluate(_flat(x), tables, EVERYTHING)
-        dtype = x.dtype
-        back = {name: table.astype(dtype, copy=False) for name, table in du_dtables.items()}
+        back = {name: _as(x.dtype, table) for name, table in du_dtables.items()}
         return Evaluation(self._total(found, x), _forces(found, x), back)
 
     def energy_and_forces(self, x: Array, tables: Arrays) -> tuple[Array, Array]:
@@ -114,7 +114,7 @@ class NativeEvaluator(EngineEvaluator):
         """Return what is found at ``(n_conformers, n_atoms, 3)``, and dL/d table by name; weights as for `evaluate`."""
         tables, parameters = self._tables, self._own
         if given:
-            replaced = {name: _in_double(share(table, self._backend).array) for name, table in given.items()}
+            replaced = {name: _in_double(self._taken(table)) for name, table in given.items()}
             tables = {**tables, **replaced}
             parameters = {
                 each.place: parameters[each.place]
@@ -162,17 +162,24 @@ class NativeEvaluator(EngineEvaluator):
         return {name: result[name] if name in result else np.zeros_like(table) for name, table in tables.items()}
 
     def _total(self, found: Found, x: Array) -> Array:
-        total = found.energies.sum(axis=0).astype(x.dtype, copy=False)
+        total = _as(x.dtype, found.energies.sum(axis=0))
         return total.reshape(*x.shape[:-2], self._structure.n_systems)
+
+    def _taken(self, array: Array) -> Any:
+        return array if type(array) is np.ndarray else share(array, self._backend).array
 
 
 def _forces(found: Found, x: Array) -> Any:
     forces = np.negative(found.gradient, out=found.gradient)
-    return forces.reshape(x.shape).astype(x.dtype, copy=False)
+    return _as(x.dtype, forces.reshape(x.shape))
 
 
 def _in_double(array: Array) -> Any:
-    return array.astype(np.float64, copy=False)
+    return _as(_DOUBLE, array)
+
+
+def _as(dtype: np.dtype[Any], array: Array) -> Any:
+    return array if array.dtype == dtype else array.astype(dtype)
 
 
 def _flat(x: Array) -> Floats:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ffbridge.energy.mixing import ARITHMETIC, CHARGES, GEOMETRIC, HARMONIC, Mean, Mixing
+from ffbridge.energy.mixing import ARITHMETIC, CHARGES, GEOMETRIC, HARMONIC, Mean
 from ffbridge.energy.nonbonded import NONBONDED
 from ffbridge.energy.plan import Structure, TermStructure
 from ffbridge.energy.total import mapping_of
@@ -34,15 +34,15 @@ MEANS: dict[Mean, Callable[[Mapping[str, Any]], Any]] = {
     HARMONIC: lambda settings: means.Harmonic(),
 }
 """What makes the loop's means of settings, by those of the energies."""
+_ROOTED = frozenset({GEOMETRIC})
+"""The means that take the root of a parameter; others take the parameter."""
 
 _FULL, _SPARE = 4, 1000
 """Places for a pair, and in addition, up to which tiles are faster than a list."""
-_COLUMNS = 3
-"""Columns that every nonbonded form has in the loop."""
+_NOTHING_LISTED = np.zeros((0, means.COLUMNS))
 
 
-@dataclass(frozen=True, eq=False)
-class Parameters:
+class Parameters(NamedTuple):
     """What the loops take of one term's table: of its rows, or of those of the term where the mapping adds rows up.
 
     Attributes:
@@ -56,15 +56,15 @@ class Parameters:
     columns: Floats
     taken: Floats
     n_slopes: int
-    listed: Floats = field(default_factory=lambda: np.zeros((0, _COLUMNS)))
+    listed: Floats = _NOTHING_LISTED
 
     def slopes(self) -> Slopes:
         """Return memory for the derivatives."""
-        return Slopes(np.zeros((len(self.taken), self.n_slopes)), np.zeros(self.listed.shape))
+        listed = np.zeros(self.listed.shape) if len(self.listed) else _NOTHING_LISTED
+        return Slopes(np.zeros((len(self.taken), self.n_slopes)), listed)
 
 
-@dataclass(frozen=True, eq=False)
-class Slopes:
+class Slopes(NamedTuple):
     """dL/d what the loops take of one term's tables; attributes as for :class:`Parameters`."""
 
     taken: Floats
@@ -123,8 +123,8 @@ class PairTerm:
 
     Attributes:
         method: the loop's method.
-        mixing: the mixing rule, which makes variables of parameters.
         means: the loop's mean of each column.
+        rooted: of each column of the form, whether its variable is the root of the parameter.
         owners: the row of the parameters of each row of the term, ``(n_rows,)``.
         kept: ``(n_pairs,)``, the fraction of each pair that is kept.
         overrides: the table with parameters of pairs that are not mixed; empty if there is none.
@@ -136,8 +136,8 @@ class PairTerm:
     mapping: ParameterMapping
     form: Any
     method: Any
-    mixing: Mixing
     means: tuple[Any, ...]
+    rooted: tuple[bool, ...]
     owners: Indices
     kept: Floats
     overrides: str
@@ -151,19 +151,14 @@ class PairTerm:
     def parameters(self, tables: Tables) -> Parameters:
         """Return the parameters that rows own, the variables of atoms, and the parameters that are listed."""
         columns = _rows(self.mapping, tables[self.table], ())
-        variables = self.mixing.variables(np, *columns.T)
-        listed = tables[self.overrides].T if self.overrides else ()
-        return Parameters(columns, _in_columns(variables), _COLUMNS, _in_columns(listed))
+        listed = _in_columns(tables[self.overrides].T) if self.overrides else _NOTHING_LISTED
+        return Parameters(columns, means.variables(self.rooted, columns), means.COLUMNS, listed)
 
     def pull_back(self, parameters: Parameters, slopes: Slopes, tables: Tables) -> list[tuple[str, Floats]]:
         """Return dL/d table for each table, from dL/d what the loop takes."""
-        columns = tuple(parameters.columns.T)
-        found = self.mixing.variables_pullback(np, columns, tuple(slopes.taken[:, : len(columns)].T))
-        of_rows = np.empty(parameters.columns.shape)
-        for column, values in enumerate(found):
-            of_rows[:, column] = values
+        of_rows = means.variables_pullback(self.rooted, parameters.columns, slopes.taken)
         back = [(self.table, _pull_back(self.mapping, of_rows, len(tables[self.table])))]
-        return [*back, (self.overrides, slopes.listed[:, : len(columns)])] if self.overrides else back
+        return [*back, (self.overrides, slopes.listed[:, : len(self.rooted)])] if self.overrides else back
 
 
 @dataclass(frozen=True, eq=False)
@@ -275,8 +270,8 @@ def _pair_term(place: int, term: TermStructure, arrays: Arrays) -> PairTerm:
         mapping=mapping,
         form=kind(**{name: float(value) for name, value in settings.items() if name in kind._fields}),
         method=_method(settings),
-        mixing=mixing,
-        means=(*kinds, *[means.Bilinear()] * (_COLUMNS - len(kinds))),
+        means=(*kinds, *[means.Bilinear()] * (means.COLUMNS - len(kinds))),
+        rooted=tuple(mean in _ROOTED for mean in mixing.means),
         owners=_owners(mapping, int(arrays[f"{term.pairs}/rows"].max(initial=-1)) + 1),
         kept=arrays[f"{term.pairs}/{declared.exceptions}"].ravel().astype(np.float64),
         overrides=term.overrides,
@@ -334,9 +329,9 @@ def _pull_back(mapping: ParameterMapping, slopes: Floats, n_params: int) -> Floa
     return mapping.pullback(slopes, n_params) if isinstance(mapping, Linear) else slopes
 
 
-def _in_columns(columns: Sequence[Floats] | Floats) -> Floats:
+def _in_columns(columns: Floats) -> Floats:
     """Return columns beside one another, with zeros for those that a form does not have."""
-    result = np.zeros((len(columns[0]) if len(columns) else 0, _COLUMNS))
+    result = np.zeros((columns.shape[1], means.COLUMNS))
     for place, values in enumerate(columns):
         result[:, place] = values
     return result

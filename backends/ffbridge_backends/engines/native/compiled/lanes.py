@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -163,6 +163,7 @@ def subtract(onto: Any, values: Any, start: Any, count: Any) -> None:
         onto[c] -= values[start + c]
 
 
+@lru_cache(maxsize=64)
 def counts_of(n_conformers: int, lanes: Lanes) -> NDArray[np.intp]:
     """Return how many lanes of each block are computed, whole vectors."""
     across = lanes.width

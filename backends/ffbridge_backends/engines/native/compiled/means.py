@@ -5,11 +5,47 @@ A mean is a NamedTuple, with a case of `mean` and of `slope_of_mean`.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
-from ffbridge_backends.engines.native.compiled.lanes import case, generic
+import numpy as np
 
-__all__ = ["Bilinear", "Harmonic", "mean", "slope_of_mean"]
+from ffbridge_backends.engines.native.compiled.lanes import case, compiled, generic
+
+__all__ = ["COLUMNS", "Bilinear", "Harmonic", "mean", "slope_of_mean", "variables", "variables_pullback"]
+
+COLUMNS = 3
+"""Columns that every nonbonded form has in the loop."""
+
+
+@compiled
+def variables(rooted: tuple[bool, ...], columns: Any) -> Any:
+    """Return variables of atoms, ``(n_rows, COLUMNS)``, of their parameters: the root of those that say so.
+
+    Args:
+        rooted: for each column, whether its variable is the root, which is 0 where there is none; else it is the
+            parameter itself.
+        columns: ``(n_rows, n_columns)``; columns that a form does not have are 0 in the result.
+    """
+    found = np.zeros((len(columns), COLUMNS))
+    for column in range(len(rooted)):
+        for row in range(len(columns)):
+            value = columns[row, column]
+            found[row, column] = (math.sqrt(value) if value > 0 else 0.0) if rooted[column] else value
+    return found
+
+
+@compiled
+def variables_pullback(rooted: tuple[bool, ...], columns: Any, slopes: Any) -> Any:
+    """Return dL/d parameters ``(n_rows, n_columns)``, from dL/d variables; the root at 0 has none."""
+    found = np.empty(columns.shape)
+    for column in range(len(rooted)):
+        for row in range(len(columns)):
+            value, slope = columns[row, column], slopes[row, column]
+            if rooted[column]:
+                slope = 0.5 * slope / math.sqrt(value) if value > 0 else 0.0
+            found[row, column] = slope
+    return found
 
 
 @generic
