@@ -6,7 +6,7 @@ and without derivatives to tables. It has the index arrays of its bundle as cons
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import pairwise
 from math import prod
@@ -53,7 +53,7 @@ class CompiledFormulas:
         self._structure = structure
         self._arrays = arrays
         self._at_once = conformers_at_once(arrays, fewest=1)
-        self._programs: dict[Any, Callable[..., Evaluation]] = {}
+        self._programs: dict[Any, Callable[..., Sequence[Array]]] = {}
         self._lock = Lock()
 
     def __call__(self, x: Array, tables: Arrays, weights: Array | None = None, *, of_tables: bool = True) -> Evaluation:
@@ -83,29 +83,37 @@ class CompiledFormulas:
 
     def _run(self, x: Array, tables: Arrays, weights: Array | None, of_tables: bool) -> Evaluation:
         # Strides are a part of what a program is made for.
-        given = {name: table.contiguous() for name, table in tables.items()}
-        inputs = (x.contiguous(), given, None if weights is None else weights.contiguous())
-        key = (x.shape[0], weights is None, of_tables)
+        inputs = [x.contiguous(), *(table.contiguous() for table in tables.values())]
+        if weights is not None:
+            inputs.append(weights.contiguous())
+        key = (x.shape[0], tuple(tables), weights is None, of_tables)
         program = self._programs.get(key)
         if program is None:
             with self._lock:
-                program = self._programs.get(key) or self._compile(inputs, of_tables=of_tables)
-                self._programs[key] = program
-        return program(*inputs)
+                program = self._programs.get(key)
+                if program is None:
+                    program = self._programs[key] = self._compile(inputs, tuple(tables), of_tables=of_tables)
+        energy, forces, *gradients = program(*inputs)
+        return Evaluation(energy, forces, dict(zip(tables, gradients, strict=True)))
 
-    def _compile(self, inputs: tuple[Any, ...], *, of_tables: bool) -> Callable[..., Evaluation]:
-        """Return the formulas as a program for inputs of these shapes."""
-        import torch
+    def _compile(
+        self, inputs: list[Array], names: tuple[str, ...], *, of_tables: bool
+    ) -> Callable[..., Sequence[Array]]:
+        """Return the formulas as a program for inputs of these shapes: positions, tables, and weights if there are."""
+        from torch._dynamo import lookup_backend
         from torch.fx.experimental.proxy_tensor import make_fx
 
-        def formulas(x: Array, tables: Arrays, weights: Array | None) -> tuple[Any, ...]:
+        def formulas(x: Array, *others: Array) -> tuple[Array, ...]:
+            tables, weights = dict(zip(names, others, strict=False)), others[len(names) :]
             prepared = (_backend, self._structure, self._arrays)
-            found = analytic_value_and_grad(*prepared, x, tables, counted=weights, of_tables=of_tables)
-            return found.energy, found.forces, dict(found.tables)
+            counted = weights[0] if weights else None
+            found = analytic_value_and_grad(*prepared, x, tables, counted=counted, of_tables=of_tables)
+            return found.energy, found.forces, *(found.tables[name] for name in names)
 
-        # What the formulas do is told from a call: torch.compile itself would follow all of their Python code.
-        program = torch.compile(make_fx(formulas)(*inputs).forward, fullgraph=True, dynamic=False)
+        # What the formulas do is told from a call: torch.compile itself would follow all of their Python code, and look
+        # at each call whether it has compiled for such inputs, which is known here.
         try:
+            program: Callable[..., Sequence[Array]] = lookup_backend("inductor")(make_fx(formulas)(*inputs), inputs)
             program(*inputs)
         except RuntimeError as error:
             reason = " ".join(str(error).split("Set TORCHDYNAMO_VERBOSE")[0].split())[:500]
@@ -113,7 +121,7 @@ class CompiledFormulas:
                 f"torch.compile failed: {reason} It needs a C++ compiler for a CPU, such as g++ (apt install g++), and "
                 "triton for a GPU; compile=False needs neither"
             ) from error
-        return lambda *given: Evaluation(*program(*given))
+        return program
 
 
 def _joined(parts: list[Evaluation]) -> Evaluation:

@@ -19,12 +19,12 @@ WEIGHTS = torch.tensor([[2.0, -1.0], [0.5, 3.0], [1.5, 0.0]], dtype=torch.float6
 
 @pytest.fixture
 def programs(monkeypatch):
-    """The inputs of each program that is compiled."""
+    """What each program is compiled for: the shape of positions, whether there are weights, whether it has dU/dθ."""
     compile_, found = CompiledFormulas._compile, []
 
-    def counted(self, inputs, *, of_tables):
-        found.append((tuple(inputs[0].shape), inputs[2] is not None, of_tables))
-        return compile_(self, inputs, of_tables=of_tables)
+    def counted(self, inputs, names, *, of_tables):
+        found.append((tuple(inputs[0].shape), len(inputs) > 1 + len(names), of_tables))
+        return compile_(self, inputs, names, of_tables=of_tables)
 
     monkeypatch.setattr(CompiledFormulas, "_compile", counted)
     return found
