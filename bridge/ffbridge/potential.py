@@ -48,6 +48,7 @@ class Potential:
         self._evaluator: Evaluator = engine.prepare(bundle) if native else LambdaModule(bundle, engine, host)
         self._dtypes = {name: backend_of(table.values).dtype(table.values) for name, table in bundle.tables.items()}
         self._dtype = next(iter(self._dtypes.values()), "float64")
+        self._shape = (bundle.n_atoms, 3)
 
     def __call__(self, x: Array, tables: Tables | None = None) -> Array:
         """Return the energy of each system, ``(..., n_systems)`` [kJ/mol].
@@ -96,7 +97,7 @@ class Potential:
 
     def _positions(self, x: Array) -> Array:
         x = self._take("positions", x, self._dtype)
-        if x.ndim < 2 or tuple(x.shape[-2:]) != (self.bundle.n_atoms, 3):
+        if tuple(x.shape[-2:]) != self._shape:
             raise BundleError(
                 f"positions: got shape {tuple(x.shape)}, expected (..., {self.bundle.n_atoms}, 3) in nm: the bundle "
                 f"has {self.bundle.n_atoms} atoms in {self.bundle.n_systems} systems"

@@ -58,14 +58,15 @@ def compile_energies(backend: Backend, structure: Structure, evaluate: EnergyFun
         energy = total(backend, structure, arrays, x, tables, evaluate=evaluate)
         return jax.numpy.where(real[..., None], energy, 0).sum(), energy
 
-    def value_and_grad(x: Array, tables: Arrays, arrays: Arrays, n_conformers: Array) -> Evaluation:
+    def value_and_grad(x: Array, tables: Arrays, arrays: Arrays, n_conformers: Array | None) -> Evaluation:
+        """Evaluate those conformers that count: the first so many, or all if None."""
         differentiate = jax.value_and_grad(energy_sum, argnums=(0, 1), has_aux=True)
-        real = (jax.numpy.arange(prod(x.shape[:-2])) < n_conformers).reshape(x.shape[:-2])
+        stop = prod(x.shape[:-2]) if n_conformers is None else n_conformers
+        real = (jax.numpy.arange(prod(x.shape[:-2])) < stop).reshape(x.shape[:-2])
 
         def evaluate_chunk(inputs: tuple[Array, Array]) -> Evaluation:
             if evaluate is energies:
-                # One conformer alone is never one that fills up.
-                counted = None if prod(x.shape[:-2]) == 1 else inputs[1].reshape(-1, 1).astype(x.dtype)
+                counted = None if n_conformers is None else inputs[1].reshape(-1, 1).astype(x.dtype)
                 return analytic_value_and_grad(backend, structure, arrays, inputs[0], tables, counted=counted)
             (_, energy), (du_dx, du_dtables) = differentiate(inputs[0], tables, arrays, inputs[1])
             return Evaluation(energy, -du_dx, du_dtables)

@@ -36,10 +36,9 @@ __all__ = ["JaxEngine", "engine"]
 def _scope(x64: bool) -> AbstractContextManager[Any]:
     """Return the scope in which a potential runs: outside, float64 arrays would silently be computed in float32."""
     jax_backend.require_threads()
-    if not x64:
+    jax = jax_backend.framework
+    if not x64 or jax.config.jax_enable_x64:
         return nullcontext()
-    import jax
-
     scope: AbstractContextManager[Any] = jax.enable_x64(True)
     return scope
 
@@ -68,6 +67,12 @@ def _filled(x: Array, at_once: int) -> Array:
     xp = backend_of(x).namespace
     x = xp.reshape(x, (-1, *x.shape[-2:]))
     return xp.concat([x, xp.broadcast_to(x[-1:], (missing, *x.shape[1:]))])
+
+
+def _n_conformers(x: Array) -> int | None:
+    """Return how many conformers count, as compiled functions take it; None for one, which is never filled up."""
+    n_conformers = prod(x.shape[:-2])
+    return None if n_conformers == 1 else n_conformers
 
 
 def _without_fill(result: Array, x: Array, at_once: int) -> Array:
@@ -214,7 +219,7 @@ class _JaxEvaluator(ArrayEvaluator):
         if self._is_compiled_by_caller(x, tables):
             return self.exact.value_and_grad(x, tables)
         with _scope(self.x64):
-            found = self.compiled.value_and_grad(*self._inputs(x, tables), prod(x.shape[:-2]))
+            found = self.compiled.value_and_grad(*self._inputs(x, tables), _n_conformers(x))
             # The names of tables have no slash before them.
             results = self._results(
                 {"/energy": self._energy(found.energy, x), "/forces": self._forces(found.forces, x)}
@@ -226,7 +231,10 @@ class _JaxEvaluator(ArrayEvaluator):
         if self._is_compiled_by_caller(x, tables):
             return self.exact.energy_and_forces(x, tables)
         with _scope(self.x64):
-            energy, forces = self.compiled.energy_and_forces(*self._inputs(x, tables), prod(x.shape[:-2]))
+            n_conformers = _n_conformers(x)
+            energy, forces = self.compiled.energy_and_forces(*self._inputs(x, tables), n_conformers)
+            if self.padding is None and n_conformers is None:
+                return energy, forces
             results = self._results({"energy": self._energy(energy, x), "forces": self._forces(forces, x)})
             return results["energy"], results["forces"]
 
@@ -241,7 +249,7 @@ class _JaxEvaluator(ArrayEvaluator):
         """Return positions and given tables in the sizes that are compiled."""
         if self.padding is None:
             n_conformers, given = prod(x.shape[:-2]), {name: self._taken(table) for name, table in tables.items()}
-            full = bucket(n_conformers, self.at_once) == n_conformers
+            full = n_conformers == 1 or bucket(n_conformers, self.at_once) == n_conformers
             return self._taken(x) if full else _filled(_on_host(x, self.backend), self.at_once), given
         x, given = _on_host(x, self.backend), {name: _on_host(table, self.backend) for name, table in tables.items()}
         x = self.padding.positions(backend_of(x).namespace, x)

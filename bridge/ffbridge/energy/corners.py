@@ -1,4 +1,4 @@
-"""Atoms of interactions, corner after corner: their positions by one gather, their derivatives by one scatter.
+"""Atoms of interactions, corner after corner: their positions by one gather, their derivatives by one sum.
 
 Vectors are ``(3, n, n_conformers)``.
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ffbridge.backend import Array, Backend
+from ffbridge.backend import Array
 
-__all__ = ["by_corner", "corners_of", "sum_by_atom"]
+__all__ = ["by_corner", "corners_of"]
 
 
 def by_corner(xp: Any, atoms: Array, arity: int) -> Array:
@@ -21,8 +21,3 @@ def corners_of(positions: Array, arity: int) -> list[Array]:
     """Return the positions of each corner, from those of atoms as :func:`by_corner` lists them."""
     n = positions.shape[1] // arity
     return [positions[:, corner * n : (corner + 1) * n, :] for corner in range(arity)]
-
-
-def sum_by_atom(backend: Backend, gradient: Array, atoms: Array, n_atoms: int) -> Array:
-    """Return the sums of vectors that belong to one atom each, ``(3, n_atoms, n_conformers)``."""
-    return backend.namespace.stack([backend.segment_sum(gradient[axis, ...], atoms, n_atoms) for axis in range(3)])

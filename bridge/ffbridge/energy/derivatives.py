@@ -15,7 +15,7 @@ from typing import Any
 from ffbridge.backend import Array, Backend
 from ffbridge.energy.bonded import BONDED
 from ffbridge.energy.chunks import rows_at_once
-from ffbridge.energy.corners import by_corner, corners_of, sum_by_atom
+from ffbridge.energy.corners import by_corner, corners_of
 from ffbridge.energy.geometry import distance, distance_gradient, measure, pull_back
 from ffbridge.energy.mixing import Variables
 from ffbridge.energy.nonbonded import NONBONDED
@@ -161,7 +161,7 @@ class _Bonded:
         gradients = pull_back(xp, taken, states, [_weighted(weight, du) for du in du_dq], arity)
         sums = {
             "energy": sum_by_segment(backend, rows["sums"], each, len(self.terms) * inputs.structure.n_systems),
-            "x": sum_by_atom(backend, xp.concat(gradients, axis=1), atoms, inputs.x.shape[1]),
+            "x": backend.sum_vectors(xp.concat(gradients, axis=1), atoms, inputs.x.shape[1]),
         }
         if not inputs.of_tables:
             return sums, {}
@@ -236,7 +236,7 @@ class _Pairs:
                 sums |= self._of_parameters(number, rows, summed, *ends)
         gradient = distance_gradient(xp, state, reduce(add, slopes))
         n_atoms = inputs.x.shape[1]
-        of_first, of_second = (sum_by_atom(backend, gradient, each, n_atoms) for each in atoms)
+        of_first, of_second = (backend.sum_vectors(gradient, each, n_atoms) for each in atoms)
         return sums | {"x": of_first - of_second}, {}
 
     def _one(

@@ -94,18 +94,18 @@ def dihedral(xp: Any, corners: Sequence[Array]) -> tuple[tuple[Array, Array], An
     both = x * x + y * y
     defined = are_across(xp, mm, before) & are_across(xp, nn, after) & (both > 0)
     # What is divided by infinity is 0.
-    mm, nn, square, both = (xp.where(defined, each, float("inf")) for each in (mm, nn, square, both))
+    safe, nn, square, both = (xp.where(defined, each, float("inf")) for each in (mm, nn, square, both))
     scale = 1.0 / xp.sqrt(both)
     q = xp.where(defined, x * scale, 1.0), y * scale
-    return q, (m, n, length, mm, nn, before / square, after / square)
+    return q, (m, n, length, safe, mm / nn, before / square, after / square)
 
 
 def _dihedral_pullback(xp: Any, state: Any, du_dphi: Array) -> list[Array]:
     """After A. Blondel and M. Karplus, J. Comput. Chem. 17, 1132 (1996), Eq. 27."""
-    m, n, length, mm, nn, before, after = state
-    # Division comes last: XLA computes a product anew for each use, here for x, y and z, a quotient once.
-    moment = du_dphi * length
-    slopes = (moment / mm, m), (moment / nn, n)
+    m, n, length, mm, ratio, before, after = state
+    # Division comes last: XLA computes a product anew for each use, here for x, y and z of both, a quotient once.
+    of_m = du_dphi * length / mm
+    slopes = (of_m, m), (of_m * ratio, n)
     first, last = (xp.stack([slope * each for each in vector]) for slope, vector in slopes)
     tilt = before * first + after * last
     return [-first, first + tilt, -tilt - last, last]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ffbridge.backend import Array, Backend
-from ffbridge.energy.corners import by_corner, corners_of, sum_by_atom
+from ffbridge.energy.corners import by_corner, corners_of
 from ffbridge.energy.plan import TermStructure
 from ffbridge.energy.total import mapping_of, parameter_columns
 from ffbridge.energy.virtual_sites import SITES
@@ -54,7 +54,7 @@ def pull_back_sites(
         of_site = backend.take(du_dx, arrays[f"{term.name}/sites"], axis=1)
         of_parents, du_dp = SITES[term.form].pullback(xp, of_site, *_inputs(backend, term, arrays, x, tables))
         parents = _parents(backend, term, arrays)
-        result = result + sum_by_atom(backend, xp.concat(of_parents, axis=1), parents, x.shape[1])
+        result = result + backend.sum_vectors(xp.concat(of_parents, axis=1), parents, x.shape[1])
         of_sites = xp.stack([xp.sum(du, axis=1) for du in du_dp], axis=1)
         of_table = mapping_of(term, arrays).pullback(of_sites, tables[term.table].shape[0])
         du_dtables[term.table] = du_dtables[term.table] + of_table if term.table in du_dtables else of_table
