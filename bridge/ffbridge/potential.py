@@ -49,6 +49,7 @@ class Potential:
         self._dtypes = {name: backend_of(table.values).dtype(table.values) for name, table in bundle.tables.items()}
         self._dtype = next(iter(self._dtypes.values()), "float64")
         self._shape = (bundle.n_atoms, 3)
+        self._table_shapes = {name: tuple(table.values.shape) for name, table in bundle.tables.items()}
 
     def __call__(self, x: Array, tables: Tables | None = None) -> Array:
         """Return the energy of each system, ``(..., n_systems)`` [kJ/mol].
@@ -108,14 +109,15 @@ class Potential:
         return {name: self._table(name, values) for name, values in given.items()} if given else {}
 
     def _table(self, name: str, values: Array) -> Array:
-        known = self.bundle.tables
-        if name not in known:
-            raise UnknownNameError(f"the bundle has no table {name!r}; it has: {', '.join(sorted(known))}")
+        expected = self._table_shapes.get(name)
+        if expected is None:
+            known = ", ".join(sorted(self.bundle.tables))
+            raise UnknownNameError(f"the bundle has no table {name!r}; it has: {known}")
         values = self._take(f"tables/{name}", values, self._dtypes[name])
-        if tuple(values.shape) != tuple(known[name].values.shape):
+        if tuple(values.shape) != expected:
             raise BundleError(
-                f"tables/{name}: got shape {tuple(values.shape)}, expected {tuple(known[name].values.shape)}: "
-                f"columns are {', '.join(known[name].columns)}"
+                f"tables/{name}: got shape {tuple(values.shape)}, expected {expected}: "
+                f"columns are {', '.join(self.bundle.tables[name].columns)}"
             )
         return values
 

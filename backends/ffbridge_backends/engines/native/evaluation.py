@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from itertools import pairwise, product
 from typing import Any, NamedTuple
 
@@ -119,15 +120,16 @@ def evaluate(
     n_conformers, n_atoms, _ = x.shape
     lanes = lanes_for(n_conformers)
     blocks = to_lanes(x.reshape(n_conformers, 3 * n_atoms), lanes)
-    work = sum(len(term.systems) for term in terms) * n_conformers
-    threads = max(1, min(threads, work // _WORK_OF_A_THREAD))
+    if threads > 1:
+        work = sum(len(term.systems) for term in terms) * n_conformers
+        threads = max(1, min(threads, work // _WORK_OF_A_THREAD))
     n_systems = len(system_offsets) - 1
     parts = _parts(system_offsets, len(blocks), lanes.width, threads)
     sums = Sums(
         lanes,
         counts_of(n_conformers, lanes),
         blocks,
-        _ones_or(weights, n_conformers, n_systems, lanes),
+        _ones(n_conformers, n_systems, lanes) if weights is None else _in_lanes(weights, lanes),
         np.zeros((n_terms + 1, len(blocks), n_systems * lanes.width)),
         np.zeros(blocks.shape),
         parameters,
@@ -148,11 +150,13 @@ def evaluate(
     return Found(energies, from_lanes(sums.gradient, lanes, n_conformers).reshape(x.shape), slopes)
 
 
-def _ones_or(weights: Floats | None, n_conformers: int, n_systems: int, lanes: Lanes) -> Floats:
-    if weights is None:
-        if lanes.width == 1:
-            return np.ones((1, n_conformers, n_systems))
-        return weights_to_lanes(np.ones((n_conformers, n_systems)), lanes)[None]
+@lru_cache(maxsize=8)
+def _ones(n_conformers: int, n_systems: int, lanes: Lanes) -> Floats:
+    """Return weights that are 1, which no loop writes to."""
+    return _in_lanes(np.ones((1, n_conformers, n_systems)), lanes)
+
+
+def _in_lanes(weights: Floats, lanes: Lanes) -> Floats:
     return np.stack([weights_to_lanes(each, lanes) for each in weights])
 
 
