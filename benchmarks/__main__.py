@@ -20,7 +20,7 @@ from benchmarks.timing import Record, pin
 
 __all__ = ["PARTS", "main"]
 
-PARTS = ("exchange", "bundles", "energies", "scaling", "crossings", "memory")
+PARTS = ("exchange", "bundles", "energies", "graph", "scaling", "crossings", "memory")
 ROOT = Path(__file__).parent.parent
 OUTPUT = Path(__file__).parent / "results"
 

@@ -62,7 +62,7 @@ def molecules(record: Record) -> None:
             "molecule/eight drugs/Interchange.from_smirnoff, NAGL kept in memory": parametrize_all,
             "molecule/eight drugs/from_interchange": convert_all,
         },
-        seconds=10.0,
+        seconds=6.0,
     )
 
 

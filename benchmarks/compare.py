@@ -19,7 +19,7 @@ import pyperf
 __all__ = ["main"]
 
 ROOT = Path(__file__).parent.parent
-PARTS = ("exchange", "bundles", "energies", "scaling")
+PARTS = ("exchange", "bundles", "energies", "graph", "scaling")
 
 
 def measure(tree: Path, cache: Path, output: Path, options: argparse.Namespace) -> pyperf.BenchmarkSuite:

@@ -10,7 +10,7 @@ import numpy as np
 
 import ffbridge as fb
 
-__all__ = ["COMPILED", "QUANTITIES", "call", "memory_needed", "names"]
+__all__ = ["COMPILED", "COMPILING", "QUANTITIES", "call", "memory_needed", "names"]
 
 QUANTITIES = {
     "energy": "energy",
@@ -29,6 +29,9 @@ _BYTES = {"energy": 100, "forces": 220, "tables": 320, "hvp": 700}
 
 COMPILED = "torch, compiled"
 """The engine torch with an option: a name of its own, as it is measured beside eager torch, and not everywhere."""
+
+COMPILING = frozenset({"jax", COMPILED})
+"""Engines whose first call compiles, for seconds."""
 
 _OPTIONS: dict[str, dict[str, Any]] = {"jax": {"shapes": "exact"}, COMPILED: {"compile": True}}
 """What a user sets for potentials that are called as often as here; `scaling` measures JAX the other way too."""

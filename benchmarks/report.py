@@ -154,17 +154,20 @@ def _topic(record: Record, topic: str) -> Iterator[str]:
         [row, *(_shown(found[column]) if column in found else "" for column in columns)] for row, found in cells.items()
     ]
     if topic == "scaling":
-        columns.append("slope")
+        molecules = {column: float(column.split()[0]) for column in columns}
+        interactions = {column: each.values[0] for column, each in cells["interactions"].items()}
+        columns += ["slope by molecules", "by interactions"]
         for row in rows:
-            row.append(_slope(cells["interactions"], cells[row[0]]) if row[0] != "interactions" else "")
+            found = cells[row[0]] if row[0] != "interactions" else None
+            row += ["" if found is None else _slope(sizes, found) for sizes in (molecules, interactions)]
     yield from _grid(["", *columns], rows)
 
 
-def _slope(interactions: dict[str, Measurement], found: dict[str, Measurement]) -> str:
-    """The log–log slope of the cost against interactions, least squares in each round, median over rounds."""
-    sizes = np.log([interactions[column].values[0] for column in found])
+def _slope(sizes: dict[str, float], found: dict[str, Measurement]) -> str:
+    """The log–log slope of the cost against sizes by column, least squares in each round, median over rounds."""
+    at = np.log([sizes[column] for column in found])
     rounds = zip(*(each.values for each in found.values()), strict=True)
-    return f"{median(float(np.polyfit(sizes, np.log(values), 1)[0]) for values in rounds):.3f}"
+    return f"{median(float(np.polyfit(at, np.log(values), 1)[0]) for values in rounds):.3f}"
 
 
 def _shown(each: Measurement) -> str:

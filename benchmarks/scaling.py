@@ -34,7 +34,7 @@ def growth(record: Record) -> None:
     batches = {n: batch(evenly(samples, n), 1) for n in sizes}
     for n, (bundle, _) in batches.items():
         record.add(f"scaling/{n} molecules/interactions", [float(n_interactions(bundle))], unit="integer")
-    for engine in engines.names():
+    for engine in (*engines.names(), engines.COMPILED):
         try:
             calls = {
                 f"scaling/{n} molecules/{engine}": engines.call(bundle, engine, "tables", x)

@@ -50,13 +50,15 @@ def test_a_ratio_is_the_median_within_rounds():
 
 
 def test_a_slope_is_that_of_the_power_law():
+    sizes = {f"{n} molecules": float(n) for n in (32, 64, 352)}
+
     def row(exponent):
         return {
-            f"{n} molecules": Measurement(f"scaling/{n} molecules/x", "second", [n**exponent, 3 * n**exponent])
-            for n in (32, 64, 352)
+            column: Measurement(f"scaling/{column}/x", "second", [n**exponent, 3 * n**exponent])
+            for column, n in sizes.items()
         }
 
-    assert report._slope(row(1.0), row(1.3)) == "1.300"
+    assert report._slope(sizes, row(1.3)) == "1.300"
 
 
 @pytest.mark.parametrize(
