@@ -1,6 +1,7 @@
 """The torch engine's formulas as compiled programs: few loops where eager torch runs 700 kernels.
 
-The compiler is inductor, that of ``torch.compile``, as PyTorch's manual calls it for backends of one's own. A program is made for each number of conformers, of which many are evaluated in equal parts, and once more with weights
+The compiler is inductor, that of ``torch.compile``, as PyTorch's manual has it called for backends of one's own. A
+program is made for each number of conformers, of which many are evaluated in equal parts, and once more with weights
 and without derivatives to tables. It has the index arrays of its bundle as constants.
 """
 
