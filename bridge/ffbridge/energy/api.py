@@ -120,11 +120,10 @@ def analytic_value_and_grad(
     weights = None
     if counted is not None:
         weights = dict.fromkeys((term.name for term in structure.terms), xp.permute_dims(counted, (1, 0)))
-    inner, du_dx, du_dtables = _derivatives(
+    energy, du_dx, du_dtables = _derivatives(
         backend, structure, arrays, conformers_last(xp, x), tables, weights, of_tables=of_tables
     )
-    outer = {name: conformers_first(xp, energy, batch) for name, energy in inner.items()}
-    return Evaluation(_sum(backend, structure, x, outer), -conformers_first(xp, du_dx, batch), du_dtables)
+    return Evaluation(conformers_first(xp, energy, batch), -conformers_first(xp, du_dx, batch), du_dtables)
 
 
 def value_and_grad_by_chunks(
@@ -183,15 +182,15 @@ def _derivatives(
     cotangents: Arrays | None = None,
     *,
     of_tables: bool = True,
-) -> tuple[dict[str, Array], Array, dict[str, Array]]:
+) -> tuple[Array, Array, dict[str, Array]]:
     """Return what :func:`ffbridge.energy.derivatives.derivatives` does, of positions that virtual sites follow."""
     sites = structure.virtual_sites
     placed = place(backend, sites, arrays, x, tables)
-    inner, du_dplaced, du_dtables = derivatives(
+    energy, du_dplaced, du_dtables = derivatives(
         backend, structure, arrays, placed, tables, cotangents, of_tables=of_tables
     )
     du_dx, of_sites = pull_back_sites(backend, sites, arrays, x, tables, du_dplaced)
-    return inner, du_dx, du_dtables | {name: du_dtables[name] + du for name, du in of_sites.items()}
+    return energy, du_dx, du_dtables | {name: du_dtables[name] + du for name, du in of_sites.items()}
 
 
 def _sum(backend: Backend, structure: Structure, x: Array, terms: Mapping[str, Array]) -> Array:

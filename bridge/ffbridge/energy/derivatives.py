@@ -41,26 +41,34 @@ def derivatives(
     cotangents: Arrays | None = None,
     *,
     of_tables: bool = True,
-) -> tuple[dict[str, Array], Array, dict[str, Array]]:
-    """Return the energies by term, and the derivatives of their weighted sum L.
+) -> tuple[Array, Array, dict[str, Array]]:
+    """Return the energies, and the derivatives of a weighted sum L of them.
 
-    Arguments and energies are those of :func:`ffbridge.energy.total.energies`; `cotangents` are dL/dU by term,
-    ``(n_systems, n_conformers)``, or ``(1, n_conformers)`` for all systems, all 1 if None. dL/dx is
-    ``(3, n_atoms, n_conformers)`` [kJ/mol/nm], dL/d table ``(n_params, n_columns)`` by name, 0 without `of_tables`.
+    Arguments are those of :func:`ffbridge.energy.total.energies`; `cotangents` are dL/dU by term,
+    ``(n_systems, n_conformers)``, or ``(1, n_conformers)`` for all systems, all 1 if None.
+
+    Returns:
+        The sum of all terms, ``(n_systems, n_conformers)`` [kJ/mol], which has no weights; dL/dx,
+        ``(3, n_atoms, n_conformers)`` [kJ/mol/nm]; dL/d table, ``(n_params, n_columns)`` by name, 0 without
+        `of_tables`.
     """
-    inputs = _Inputs(backend, structure, arrays, x, tables, cotangents, of_tables)
-    found: dict[str, Array] = {}
+    xp, inputs = backend.namespace, _Inputs(backend, structure, arrays, x, tables, cotangents, of_tables)
+    energies: list[Array] = []
     parts: list[Array] = []
     by_table: list[tuple[str, Array]] = []
     for terms in _alike(structure.terms):
         kind = _Pairs if terms[0].pairs else _Bonded
-        parts.append(kind(inputs, terms).total(found, by_table))
+        energy, part = kind(inputs, terms).total(by_table)
+        energies.append(energy)
+        parts.append(part)
     du_dtables: dict[str, Array] = {}
     for name, du_dtable in by_table:
         du_dtables[name] = du_dtables[name] + du_dtable if name in du_dtables else du_dtable
-    du_dtables |= {name: backend.namespace.zeros_like(tables[name]) for name in tables.keys() - du_dtables.keys()}
-    du_dx = reduce(add, parts) if parts else backend.namespace.zeros_like(x)
-    return {term.name: found[term.name] for term in structure.terms}, du_dx, {name: du_dtables[name] for name in tables}
+    du_dtables |= {name: xp.zeros_like(tables[name]) for name in tables.keys() - du_dtables.keys()}
+    if not parts:
+        parts.append(xp.zeros_like(x))
+        energies.append(xp.broadcast_to(xp.sum(parts[0], axis=(0, 1))[None, :], (structure.n_systems, x.shape[2])))
+    return reduce(add, energies), reduce(add, parts), {name: du_dtables[name] for name in tables}
 
 
 def _alike(terms: Sequence[TermStructure]) -> list[tuple[TermStructure, ...]]:
@@ -130,24 +138,25 @@ class _Bonded:
         self.sizes = [each.shape[0] for each in parameters]
         self.parameters = _joined(self.xp, parameters)
 
-    def total(self, found: dict[str, Array], by_table: list[tuple[str, Array]]) -> Array:
-        """Add the terms' energies and dL/d table to what is found, and return dL/dx."""
+    def total(self, by_table: list[tuple[str, Array]]) -> tuple[Array, Array]:
+        """Return the terms' energy and dL/dx, and add their dL/d table to those that are known."""
         inputs, xp, n_systems = self.inputs, self.xp, self.inputs.structure.n_systems
-        systems = [inputs.arrays[f"{term.name}/systems"] + at * n_systems for at, term in enumerate(self.terms)]
+        systems = [inputs.arrays[f"{term.name}/systems"] for term in self.terms]
         atoms = _joined(xp, [inputs.arrays[f"{term.name}/atoms"] for term in self.terms])
         rows = {
             "atoms": xp.reshape(atoms, (-1, self.form.arity)),
-            "sums": _joined(xp, systems),
+            "systems": _joined(xp, systems),
             "parameters": self.parameters,
         }
+        if inputs.cotangents is not None and len(self.terms) > 1:
+            rows["weights"] = xp.concat([each + at * n_systems for at, each in enumerate(systems)])
         sums, each = self.backend.in_blocks(self._block, rows, inputs.block)
         start = 0
-        for at, (term, size) in enumerate(zip(self.terms, self.sizes, strict=True)):
-            found[term.name] = sums["energy"][at * n_systems : (at + 1) * n_systems, :]
+        for term, size in zip(self.terms, self.sizes, strict=True):
             if inputs.of_tables:
                 by_table.append(inputs.pulled_back(term, each["du_dp"][start : start + size, :]))
             start += size
-        return sums["x"]
+        return sums["energy"], sums["x"]
 
     def _block(self, rows: Arrays) -> tuple[Sums, Rows]:
         """Return what some of the interactions add to each sum, and dL/dp of each of them."""
@@ -157,10 +166,10 @@ class _Bonded:
         q, states = measure(xp, taken, corners_of(backend.take(inputs.x, atoms, axis=1), arity))
         columns = columns_of(xp, self.terms[0], rows["parameters"])
         each, du_dq, du_dp = BONDED[self.form.name].derivatives(xp, *q, *columns, **settings)
-        weight = inputs.weight(self.terms, rows["sums"])
+        weight = inputs.weight(self.terms, rows.get("weights", rows["systems"]))
         gradients = pull_back(xp, taken, states, [_weighted(weight, du) for du in du_dq], arity)
         sums = {
-            "energy": sum_by_segment(backend, rows["sums"], each, len(self.terms) * inputs.structure.n_systems),
+            "energy": sum_by_segment(backend, rows["systems"], each, inputs.structure.n_systems),
             "x": backend.sum_vectors(xp.concat(gradients, axis=1), atoms, inputs.x.shape[1]),
         }
         if not inputs.of_tables:
@@ -191,8 +200,8 @@ class _Pairs:
         ends = [len(mixing.means) for mixing in self.mixings]
         self.places = [slice(sum(ends[:at]), sum(ends[: at + 1])) for at in range(len(ends))]
 
-    def total(self, found: dict[str, Array], by_table: list[tuple[str, Array]]) -> Array:
-        """Add the terms' energies and dL/d table to what is found, and return dL/dx."""
+    def total(self, by_table: list[tuple[str, Array]]) -> tuple[Array, Array]:
+        """Return the terms' energy and dL/dx, and add their dL/d table to those that are known."""
         names = ("systems", "excepted", *{str(form(term.form).exceptions) for term in self.terms})
         prefix, arrays = self.terms[0].pairs, self.inputs.arrays
         rows = {name: arrays[f"{prefix}/{name}"] for name in names}
@@ -203,16 +212,15 @@ class _Pairs:
             if term.overrides:
                 rows |= {f"{term.name}/{name}": arrays[f"{term.name}/{name}"] for name in ("overridden", "override")}
         sums, _ = self.backend.in_blocks(self._block, rows, self.inputs.block)
+        if not self.inputs.of_tables:
+            return sums["energy"], sums["x"]
         for term, mixing, columns, place in zip(self.terms, self.mixings, self.columns, self.places, strict=True):
-            found[term.name] = sums[f"{term.name}/energy"]
-            if not self.inputs.of_tables:
-                continue
             cotangents = tuple(sums[f"variables/{at}"] for at in range(place.start, place.stop))
             of_columns = mixing.variables_pullback(self.xp, columns, cotangents)
             by_table.append(self.inputs.pulled_back(term, self.xp.concat(list(of_columns), axis=1)))
             if term.overrides:
                 by_table.append((term.overrides, sums[f"{term.name}/overrides"]))
-        return sums["x"]
+        return sums["energy"], sums["x"]
 
     def _block(self, rows: Arrays) -> tuple[Sums, Rows]:
         """Return what some of the pairs add to each sum."""
@@ -222,22 +230,23 @@ class _Pairs:
         first, second = (backend.take(self.variables, each, axis=1) for each in _of_ends("rows", rows))
         distances = Distances.of(xp, r)
         sums: Sums = {}
-        slopes = []
+        energies, slopes = [], []
         for number, term in enumerate(self.terms):
             place = self.places[number]
             at = range(place.start, place.stop)
             ends = tuple(first[each, ...] for each in at), tuple(second[each, ...] for each in at)
             each, du_dr, by_pair = self._one(number, distances, rows, *ends)
-            sums[f"{term.name}/energy"] = sum_by_segment(backend, rows["systems"], each, inputs.structure.n_systems)
+            energies.append(each)
             weight = inputs.weight((term,), rows["systems"])
             slopes.append(_weighted(weight, du_dr))
             if inputs.of_tables:
                 summed = tuple(xp.sum(_weighted(weight, du), axis=1, keepdims=True) for du in by_pair)
                 sums |= self._of_parameters(number, rows, summed, *ends)
         gradient = distance_gradient(xp, state, reduce(add, slopes))
+        energy = sum_by_segment(backend, rows["systems"], reduce(add, energies), inputs.structure.n_systems)
         n_atoms = inputs.x.shape[1]
         of_first, of_second = (backend.sum_vectors(gradient, each, n_atoms) for each in atoms)
-        return sums | {"x": of_first - of_second}, {}
+        return sums | {"energy": energy, "x": of_first - of_second}, {}
 
     def _one(
         self, number: int, distances: Distances, rows: Arrays, first: Variables, second: Variables
