@@ -26,7 +26,7 @@ LONGEST = 3.0
 """A call that takes longer is not repeated [s]: what it would take is told from a smaller case."""
 ROOM = 0.4
 """The part of the free memory that a call may need."""
-SECONDS = 2.0
+SECONDS = 1.5
 
 
 def measure(record: Record) -> None:
@@ -111,7 +111,7 @@ def _peers(
     found: dict[str, Callable[[], Callable[[], object]]] = {}
     if quantity == "tables" and "smee" in peers.found() and (source / "smee.pt").exists():
         indices = [sample.index for sample in samples]
-        for dtype in ("float64", "float32"):
+        for dtype in ("float64", "float32") if len(samples) <= 8 else ("float64",):
             found[f"{prefix}/smee, {dtype}"] = lambda dtype=dtype: peers.smee_call(
                 source / "smee.pt", indices, x, sizes, expected, dtype=dtype
             )

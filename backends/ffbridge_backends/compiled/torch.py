@@ -1,8 +1,8 @@
 """The torch engine's formulas as compiled programs: few loops where eager torch runs 700 kernels.
 
-The compiler is inductor, that of ``torch.compile``, as PyTorch's manual has it called for backends of one's own. A
-program is made for each number of conformers, of which many are evaluated in equal parts, and once more with weights
-and without derivatives to tables. It has the index arrays of its bundle as constants.
+The compiler is inductor, that of ``torch.compile``, by its entrance for graphs that dynamo has not captured. A program
+is made for each number of conformers, of which many are evaluated in equal parts, and once more with weights and
+without derivatives to tables. It has the index arrays of its bundle as constants.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ class _InOnePiece(TorchBackend):
 
 
 _backend = _InOnePiece()
+
+_SETTINGS = {"cpp.threads": 1}
+"""On a CPU. Threads would have to add atomically: with two, programs took 1.5 to 2 times as long."""
 
 
 class CompiledFormulas:
@@ -101,7 +104,7 @@ class CompiledFormulas:
         self, inputs: list[Array], names: tuple[str, ...], *, of_tables: bool
     ) -> Callable[..., Sequence[Array]]:
         """Return the formulas as a program for inputs of these shapes: positions, tables, and weights if there are."""
-        from torch._dynamo import lookup_backend
+        from torch import _inductor
         from torch.fx.experimental.proxy_tensor import make_fx
 
         def formulas(x: Array, *others: Array) -> tuple[Array, ...]:
@@ -114,7 +117,9 @@ class CompiledFormulas:
         # What the formulas do is told from a call: torch.compile itself would follow all of their Python code, and look
         # at each call whether it has compiled for such inputs, which is known here.
         try:
-            program: Callable[..., Sequence[Array]] = lookup_backend("inductor")(make_fx(formulas)(*inputs), inputs)
+            program: Callable[..., Sequence[Array]] = _inductor.compile(
+                make_fx(formulas)(*inputs), inputs, options=_SETTINGS
+            )
             program(*inputs)
         except RuntimeError as error:
             reason = " ".join(str(error).split("Set TORCHDYNAMO_VERBOSE")[0].split())[:500]
