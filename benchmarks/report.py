@@ -37,8 +37,7 @@ TARGETS = (
     ("forces/8 molecules, 100 conformers", _LOOP, "native", 8),
     ("molecule/40 atoms", "espaloma's builder", "espaloma_graph", 20),
     ("molecule/eight drugs", "Interchange.from_smirnoff, NAGL kept in memory", "from_interchange", 20),
-    ("bundle exchange/to jax", "one array of it", "whole bundle", 1 / 3),
-    ("bundle exchange/to jax", "one array, aligned", "whole bundle", 1 / 3),
+    ("bundle exchange/to jax", "one array", "whole bundle", 1 / 3),
 )
 """What is measured, the slower, the faster, and how many times as fast it is meant to be."""
 

@@ -256,6 +256,15 @@ class TorchBackend(Backend):
             return values.new_zeros(shape).index_add(0, segments.long(), values)
         return values.new_zeros(n_segments).scatter_add(0, segments.long(), values.reshape(-1)).reshape(shape)
 
+    def sum_vectors(self, vectors: Array, segments: Array, n_segments: int) -> Array:
+        """All components by one operation."""
+        axes, _, n_conformers = vectors.shape
+        segments = segments.long()
+        if n_conformers != 1:
+            return vectors.new_zeros((axes, n_segments, n_conformers)).index_add(1, segments, vectors)
+        sums = vectors.new_zeros((axes, n_segments))
+        return sums.scatter_add(1, segments.expand(axes, -1), vectors[:, :, 0])[:, :, None]
+
     def erfc(self, x: Array) -> Array:
         """By ``torch.erfc``."""
         return self.framework.erfc(x)

@@ -140,7 +140,8 @@ class TorchEngine(ArrayEngine):
     Attributes:
         compile: whether energies and their first derivatives run as programs that ``torch.compile`` makes of the
             formulas, which takes 10 to 30 s for each number of conformers that is new, and a C++ compiler; calls are
-            3 to 12 times as fast then (on a CPU, where they run on one thread). Derivatives of higher order, and energies by term, are not compiled.
+            3 to 12 times as fast then (on a CPU, where they run on one thread). Derivatives of higher order, and
+            energies by term, are not compiled.
     """
 
     compile: bool = False
