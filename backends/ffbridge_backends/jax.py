@@ -266,7 +266,7 @@ class JaxBackend(Backend):
         return self.framework.ops.segment_sum(values, segments, n_segments)
 
     def sum_vectors(self, vectors: Array, segments: Array, n_segments: int) -> Array:
-        """Of one conformer at once: fewer steps, each of which XLA on the CPU takes half a microsecond to begin."""
+        """Of one conformer at once: fewer steps, which is what XLA spends its time on where molecules are small."""
         if vectors.shape[2] != 1:
             return super().sum_vectors(vectors, segments, n_segments)
         sums = self.namespace.zeros((vectors.shape[0], n_segments, 1), dtype=vectors.dtype)
